@@ -1,0 +1,7 @@
+//! Text encodings, each in one place: base64 as Go reads it, hex, PEM, Go's JSON, strict JSON.
+
+pub mod base64;
+pub mod go_json;
+pub mod hex;
+pub mod pem;
+pub mod strict_json;

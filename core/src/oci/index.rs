@@ -1,0 +1,87 @@
+//! Image indexes, kept so that an `index.json` written back loses no member that this library does not know.
+
+use serde_json::{Map, Value};
+
+use super::descriptor::Descriptor;
+use crate::error::{Code, Error, Result};
+
+/// An index of manifests: OCI index, Docker manifest list, or a layout's `index.json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// Its media type.
+    pub media_type: String,
+    /// The entries, in order.
+    pub manifests: Vec<IndexEntry>,
+    /// Every member but `manifests`, as read.
+    pub(crate) rest: Map<String, Value>,
+}
+
+/// One entry of an index: the parsed descriptor and the object it was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// The descriptor.
+    pub descriptor: Descriptor,
+    raw: Map<String, Value>,
+}
+
+impl IndexEntry {
+    /// A new entry.
+    pub fn new(descriptor: Descriptor) -> IndexEntry {
+        let mut raw = Map::new();
+        raw.insert("mediaType".into(), descriptor.media_type.clone().into());
+        raw.insert("size".into(), descriptor.size.into());
+        raw.insert("digest".into(), descriptor.digest.to_string().into());
+        let mut entry = IndexEntry { descriptor, raw };
+        entry.write_annotations();
+        entry
+    }
+
+    /// The annotation `key`.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.descriptor.annotations.get(key).map(String::as_str)
+    }
+
+    /// Sets the annotation `key`; every other member stays as read.
+    pub fn set_annotation(&mut self, key: &str, value: &str) {
+        self.descriptor.annotations.insert(key.to_owned(), value.to_owned());
+        self.write_annotations();
+    }
+
+    fn write_annotations(&mut self) {
+        let members = self.descriptor.annotations.iter().map(|(k, v)| (k.clone(), Value::String(v.clone())));
+        let members: Map<String, Value> = members.collect();
+        if !members.is_empty() {
+            self.raw.insert("annotations".into(), Value::Object(members));
+        }
+    }
+}
+
+impl Index {
+    pub(super) fn from_object(object: &Map<String, Value>, media_type: &str) -> Result<Index> {
+        let bad = |what: String| Error::new(Code::Protocol, what);
+        let manifests = match object.get("manifests") {
+            Some(Value::Array(manifests)) => manifests.as_slice(),
+            Some(Value::Null) | None => &[][..],
+            Some(_) => return Err(bad("the index's manifests are not a list".into())),
+        };
+        let manifests = manifests
+            .iter()
+            .enumerate()
+            .map(|(n, entry)| {
+                let descriptor = Descriptor::from_value(entry, &format!("index entry {n}"))?;
+                Ok(IndexEntry { descriptor, raw: entry.as_object().cloned().unwrap_or_default() })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let mut rest = object.clone();
+        rest.shift_remove("manifests");
+        Ok(Index { media_type: media_type.to_owned(), manifests, rest })
+    }
+
+    /// The index as JSON, members in the order read, `manifests` last.
+    pub fn to_json(&self) -> String {
+        let mut object = self.rest.clone();
+        let entries = self.manifests.iter().map(|entry| Value::Object(entry.raw.clone())).collect();
+        object.insert("manifests".into(), Value::Array(entries));
+        Value::Object(object).to_string()
+    }
+}

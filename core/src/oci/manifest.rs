@@ -1,0 +1,161 @@
+//! Image manifests, and telling a manifest from an index (CVE-2021-41190: no document may be both).
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::descriptor::{Descriptor, string_map};
+use super::media_type;
+use crate::encoding::strict_json::{self, Limits};
+use crate::error::{Code, Error, Result};
+
+/// Manifests and indexes are at most 4 MiB (what registries accept), 32 deep, 100,000 members.
+pub const DOCUMENT_LIMITS: Limits = Limits { max_bytes: 4 << 20, max_depth: 32, max_members: 100_000 };
+
+/// A document that a digest may name: an image manifest or an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Document {
+    /// An image manifest.
+    Manifest(Manifest),
+    /// An index of manifests.
+    Index(super::Index),
+}
+
+/// An image manifest: OCI or Docker schema 2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Its own media type, from the document or, where that has none, from the place it was read.
+    pub media_type: String,
+    /// The artifact type, if it has one.
+    pub artifact_type: Option<String>,
+    /// The configuration blob.
+    pub config: Descriptor,
+    /// The layers, in order.
+    pub layers: Vec<Descriptor>,
+    /// What the manifest refers to, if anything.
+    pub subject: Option<Descriptor>,
+    /// Annotations of the manifest.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Document {
+    /// Parses a manifest or index. `declared` is the media type the place gave for it (a `Content-Type` without
+    /// parameters, or a descriptor's `mediaType`); a document that says otherwise is an error.
+    pub fn parse(bytes: &[u8], declared: Option<&str>) -> Result<Document> {
+        let bad = |what: String| Error::new(Code::Protocol, what);
+        let value = strict_json::parse(bytes, DOCUMENT_LIMITS)
+            .map_err(|e| if e.code() == Code::TooLarge { e } else { bad(format!("the manifest is {}", e.message())) })?;
+        let object = value.as_object().ok_or_else(|| bad("a manifest must be a JSON object".into()))?;
+        if object.get("schemaVersion").and_then(Value::as_u64) != Some(2) {
+            return Err(bad("the manifest's schemaVersion is not 2".into()));
+        }
+        let own = match object.get("mediaType") {
+            None => None,
+            Some(Value::String(text)) => Some(text.as_str()),
+            Some(_) => return Err(bad("the manifest's mediaType is not a string".into())),
+        };
+        let declared = declared.filter(|declared| !declared.is_empty());
+        if let (Some(own), Some(declared)) = (own, declared)
+            && own != declared
+        {
+            return Err(bad(format!("the manifest calls itself {own:?} but was served as {declared:?}")));
+        }
+        let media_type = own.or(declared).unwrap_or(media_type::OCI_MANIFEST);
+        let has_manifests = object.contains_key("manifests");
+        let has_layers = object.contains_key("layers") || object.contains_key("config");
+        match media_type {
+            media_type::OCI_MANIFEST | media_type::DOCKER_MANIFEST if !has_manifests => {
+                Manifest::from_object(object, media_type).map(Document::Manifest)
+            }
+            media_type::OCI_INDEX | media_type::DOCKER_MANIFEST_LIST if !has_layers => {
+                super::Index::from_object(object, media_type).map(Document::Index)
+            }
+            media_type::OCI_MANIFEST
+            | media_type::DOCKER_MANIFEST
+            | media_type::OCI_INDEX
+            | media_type::DOCKER_MANIFEST_LIST => {
+                Err(bad(format!("the document called {media_type} has members of a manifest and of an index")))
+            }
+            other => Err(bad(format!("{other:?} is neither an image manifest nor an index"))),
+        }
+    }
+}
+
+impl Manifest {
+    /// Parses a document that must be an image manifest.
+    pub fn parse(bytes: &[u8], declared: Option<&str>) -> Result<Manifest> {
+        match Document::parse(bytes, declared)? {
+            Document::Manifest(manifest) => Ok(manifest),
+            Document::Index(_) => Err(Error::new(Code::Protocol, "expected an image manifest, found an index")),
+        }
+    }
+
+    fn from_object(object: &serde_json::Map<String, Value>, media_type: &str) -> Result<Manifest> {
+        let bad = |what: &str| Error::new(Code::Protocol, what.to_owned());
+        let config = object.get("config").ok_or_else(|| bad("the manifest has no config"))?;
+        let layers = match object.get("layers") {
+            None => &[][..],
+            Some(Value::Array(layers)) => layers.as_slice(),
+            Some(_) => return Err(bad("the manifest's layers are not a list")),
+        };
+        let layers = layers
+            .iter()
+            .enumerate()
+            .map(|(n, layer)| Descriptor::from_value(layer, &format!("layer {n}")))
+            .collect::<Result<Vec<_>>>()?;
+        let subject = match object.get("subject") {
+            None | Some(Value::Null) => None,
+            Some(subject) => Some(Descriptor::from_value(subject, "subject")?),
+        };
+        Ok(Manifest {
+            media_type: media_type.to_owned(),
+            artifact_type: object.get("artifactType").and_then(Value::as_str).map(str::to_owned),
+            config: Descriptor::from_value(config, "config")?,
+            layers,
+            subject,
+            annotations: string_map(object.get("annotations"), "manifest")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const D: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn refuses_a_document_that_is_manifest_and_index() {
+        let text = format!(
+            r#"{{"schemaVersion":2,"config":{{"mediaType":"x","size":0,"digest":"{D}"}},"layers":[],"manifests":[]}}"#
+        );
+        for declared in [None, Some(media_type::OCI_MANIFEST), Some(media_type::OCI_INDEX)] {
+            assert_eq!(Document::parse(text.as_bytes(), declared).unwrap_err().code(), Code::Protocol);
+        }
+    }
+
+    #[test]
+    fn refuses_a_media_type_that_differs_from_the_served_one() {
+        let text = format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#, media_type::OCI_INDEX);
+        assert!(Document::parse(text.as_bytes(), Some(media_type::OCI_INDEX)).is_ok());
+        assert!(Document::parse(text.as_bytes(), Some(media_type::OCI_MANIFEST)).is_err());
+    }
+
+    #[test]
+    fn refuses_sizes_that_are_no_sizes() {
+        for size in ["-1", "9223372036854775808", "1.5", "\"1\""] {
+            let text = format!(
+                r#"{{"schemaVersion":2,"config":{{"mediaType":"x","size":{size},"digest":"{D}"}},"layers":[]}}"#
+            );
+            assert!(Document::parse(text.as_bytes(), None).is_err(), "{size}");
+        }
+    }
+
+    #[test]
+    fn refuses_inline_data_that_is_not_the_content() {
+        let text = format!(
+            r#"{{"schemaVersion":2,"config":{{"mediaType":"x","size":1,"digest":"{D}","data":"QQ=="}},"layers":[]}}"#
+        );
+        assert_eq!(Document::parse(text.as_bytes(), None).unwrap_err().code(), Code::Content);
+    }
+}
