@@ -1,0 +1,3 @@
+module example.com/libcosign/cosign
+
+go 1.24

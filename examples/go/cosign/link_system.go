@@ -1,0 +1,6 @@
+//go:build !cosign_static
+
+package cosign
+
+// #cgo pkg-config: cosign
+import "C"

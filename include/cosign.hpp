@@ -1,0 +1,439 @@
+// cosign.hpp: libcosign for C++17, header-only over cosign.h.
+// SPDX-License-Identifier: Apache-2.0
+//
+//     cosign::private_key key = cosign::private_key::generate();
+//     cosign::client client;
+//     client.sign("oci:image:v1", key);
+//     cosign::verification v = client.verify("oci:image:v1", cosign::policy().add_key(key.public_key()));
+//     std::cout << v.digest() << '\n';                        // act on this digest, not on the tag
+//
+// Ownership: each class owns one C object through a unique_ptr: it moves, it does not copy, and it costs one pointer.
+// get() lends the C object for functions of cosign.h that have no method here.
+// Errors: every failure is thrown as cosign::error. A verification object exists only when the policy was met.
+// Threads: const methods may run on the same object from many threads at once (rule 4 of cosign.h).
+#ifndef COSIGN_HPP
+#define COSIGN_HPP
+
+#include "cosign.h"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace cosign {
+
+/// Why a call failed. code() is one of COSIGN_ERR_…; expect codes that this header does not know yet.
+class error : public std::runtime_error {
+ public:
+  error(cosign_code code, const char *message, const char *json, bool retryable)
+      : std::runtime_error(message), code_(code), json_(json), retryable_(retryable) {}
+
+  /// The stable number, COSIGN_ERR_….
+  [[nodiscard]] cosign_code code() const noexcept { return code_; }
+  /// The stable name, such as "NO_SIGNATURES".
+  [[nodiscard]] const char *name() const noexcept { return cosign_code_name(code_); }
+  /// The error as JSON: code, name, class, message and the facts; for a refused verification also its report.
+  [[nodiscard]] const std::string &json() const noexcept { return json_; }
+  /// Whether the same call may succeed later.
+  [[nodiscard]] bool retryable() const noexcept { return retryable_; }
+
+ private:
+  cosign_code code_;
+  std::string json_;
+  bool retryable_;
+};
+
+namespace detail {
+
+template <auto Free>
+struct deleter {
+  template <class T>
+  void operator()(T *object) const noexcept {
+    Free(object);
+  }
+};
+
+template <class T, auto Free>
+using handle = std::unique_ptr<T, deleter<Free>>;
+
+using error_handle = handle<cosign_error, cosign_error_free>;
+using buffer_handle = handle<cosign_buffer, cosign_buffer_free>;
+
+// What a callback threw. A C++ exception must not cross the library's frames, so the trampoline parks it here and
+// check() throws it on. Callbacks run on the thread that made the call, hence one slot per thread is enough even when
+// several threads share a call object.
+inline thread_local std::exception_ptr thrown_by_callback;
+
+inline void check(cosign_code code, error_handle err) {
+  std::exception_ptr thrown = std::exchange(thrown_by_callback, nullptr);
+  if (code == COSIGN_OK) return;
+  if (thrown) std::rethrow_exception(thrown);
+  const cosign_error *e = err.get();
+  throw error(code, cosign_error_message(e), cosign_error_json(e), cosign_error_is_retryable(e) != 0);
+}
+
+// Runs a function that ends in `cosign_error **`.
+template <class Function>
+void run(Function &&function) {
+  cosign_error *err = nullptr;
+  cosign_code code = function(&err);
+  check(code, error_handle(err));
+}
+
+// Runs a function that ends in `T **out, cosign_error **`, and owns what it made.
+template <class Handle, class Function>
+Handle make(Function &&function) {
+  typename Handle::pointer out = nullptr;
+  cosign_error *err = nullptr;
+  cosign_code code = function(&out, &err);
+  Handle owned(out);
+  check(code, error_handle(err));
+  return owned;
+}
+
+// A constructor that returns NULL has no error object: memory is out.
+template <class T>
+T *required(T *object) {
+  if (object == nullptr) throw std::bad_alloc();
+  return object;
+}
+
+// C would silently end the text at a zero byte, and something else would be signed, verified or trusted.
+inline const char *c_text(const std::string &value) {
+  if (value.find('\0') != std::string::npos) throw error(COSIGN_ERR_ENCODING, "text with a zero byte", "{}", false);
+  return value.c_str();
+}
+
+inline std::string text(const buffer_handle &buffer) {
+  const char *data = static_cast<const char *>(static_cast<const void *>(cosign_buffer_data(buffer.get())));
+  return std::string(data == nullptr ? "" : data, data == nullptr ? 0 : cosign_buffer_len(buffer.get()));
+}
+
+}  // namespace detail
+
+/// Answers a request for a password; nullopt means "I have none". `attempt` is 1 first and grows while the answer is
+/// wrong; 0 asks for the new password of a key that is being written.
+using password_function = std::function<std::optional<std::string>(const char *prompt, std::uint32_t attempt)>;
+
+/// What one call, or several, may take and ask: a time limit, a password, and the switch to stop it.
+class call {
+ public:
+  call() : handle_(detail::required(cosign_call_new())) {}
+
+  /// Total time for each operation that uses this call, from its start.
+  call &timeout(std::chrono::milliseconds limit) {
+    cosign_call_set_timeout_ms(handle_.get(), limit.count() < 0 ? 0 : static_cast<std::uint64_t>(limit.count()));
+    return *this;
+  }
+
+  /// Where passwords come from. What `function` throws stops the operation and is thrown on by it.
+  call &password(password_function function) {
+    auto owned = std::make_unique<password_function>(std::move(function));
+    cosign_call_set_password_cb(handle_.get(), &call::ask, owned.release(), &call::forget);
+    return *this;
+  }
+
+  /// The same password for every question of the first attempt; a second attempt means that it was wrong.
+  call &password(std::string fixed) {
+    return password([fixed = std::move(fixed)](const char *, std::uint32_t attempt) -> std::optional<std::string> {
+      if (attempt > 1) return std::nullopt;
+      return fixed;
+    });
+  }
+
+  /// Stops every operation that uses this call, now and later. Safe from any thread and from a signal handler.
+  void cancel() const noexcept { cosign_call_cancel(handle_.get()); }
+
+  [[nodiscard]] const cosign_call *get() const noexcept { return handle_.get(); }
+
+ private:
+  static cosign_code ask(cosign_secret *out, const char *prompt, std::uint32_t attempt, void *user_data) noexcept {
+    try {
+      std::optional<std::string> answer = (*static_cast<password_function *>(user_data))(prompt, attempt);
+      if (!answer) return COSIGN_PASSTHROUGH;
+      cosign_secret_set(out, answer->data(), answer->size());
+      return COSIGN_OK;
+    } catch (...) {
+      detail::thrown_by_callback = std::current_exception();
+      return COSIGN_ERR_CANCELLED;
+    }
+  }
+
+  static void forget(void *user_data) noexcept { delete static_cast<password_function *>(user_data); }
+
+  detail::handle<cosign_call, cosign_call_free> handle_;
+};
+
+/// A public key.
+class public_key {
+ public:
+  /// Reads a PEM block "PUBLIC KEY".
+  [[nodiscard]] static public_key from_pem(std::string_view pem) {
+    return public_key(detail::make<handle>(
+        [&](auto out, auto err) { return cosign_public_key_from_pem(pem.data(), pem.size(), out, err); }));
+  }
+
+  /// The key as a PEM block "PUBLIC KEY".
+  [[nodiscard]] std::string to_pem() const {
+    return detail::text(detail::make<detail::buffer_handle>(
+        [&](auto out, auto err) { return cosign_public_key_to_pem(get(), out, err); }));
+  }
+
+  /// SHA-256 of the key's SubjectPublicKeyInfo, in lower-case hex.
+  [[nodiscard]] std::string fingerprint() const { return cosign_public_key_fingerprint(get()); }
+
+  [[nodiscard]] const cosign_public_key *get() const noexcept { return handle_.get(); }
+
+ private:
+  friend class private_key;
+  using handle = detail::handle<cosign_public_key, cosign_public_key_free>;
+  explicit public_key(handle owned) : handle_(std::move(owned)) {}
+  handle handle_;
+};
+
+/// A decrypted private key: decrypt once, sign many times. Its memory is wiped at the end.
+class private_key {
+ public:
+  /// A new key; `algorithm` is "ecdsa-p256" (nullptr), "ecdsa-p384", "ecdsa-p521" or "ed25519".
+  [[nodiscard]] static private_key generate(const char *algorithm = nullptr) {
+    return private_key(detail::make<handle>(
+        [&](auto out, auto err) { return cosign_private_key_generate(algorithm, out, err); }));
+  }
+
+  /// Opens an encrypted key file; the password comes from `options`.
+  [[nodiscard]] static private_key from_pem(std::string_view pem, const call &options) {
+    return private_key(detail::make<handle>([&](auto out, auto err) {
+      return cosign_private_key_from_pem(pem.data(), pem.size(), options.get(), out, err);
+    }));
+  }
+
+  /// Imports an unencrypted PKCS#8, SEC 1 or PKCS#1 key made by another program.
+  [[nodiscard]] static private_key import_pem(std::string_view pem) {
+    return private_key(detail::make<handle>(
+        [&](auto out, auto err) { return cosign_private_key_import_pem(pem.data(), pem.size(), out, err); }));
+  }
+
+  /// The key as an encrypted key file under the password that `options` answers with attempt 0; `format` is
+  /// "sigstore" (nullptr) or "cosign", the form of 2021.
+  [[nodiscard]] std::string to_pem(const call &options, const char *format = nullptr) const {
+    return detail::text(detail::make<detail::buffer_handle>(
+        [&](auto out, auto err) { return cosign_private_key_to_pem(get(), format, options.get(), out, err); }));
+  }
+
+  [[nodiscard]] cosign::public_key public_key() const {
+    return cosign::public_key(detail::make<cosign::public_key::handle>(
+        [&](auto out, auto err) { return cosign_private_key_public(get(), out, err); }));
+  }
+
+  [[nodiscard]] const cosign_private_key *get() const noexcept { return handle_.get(); }
+
+ private:
+  using handle = detail::handle<cosign_private_key, cosign_private_key_free>;
+  explicit private_key(handle owned) : handle_(std::move(owned)) {}
+  handle handle_;
+};
+
+/// What an image must carry to be accepted. A bad value is reported by the verification that uses the policy, and a
+/// policy without a key is an error, never a pass.
+class policy {
+ public:
+  policy() : handle_(detail::required(cosign_policy_new())) {}
+
+  /// Accepts signatures of this key. Of several keys any one will do, unless threshold() demands more.
+  policy &add_key(const public_key &key) & {
+    cosign_policy_add_key(handle_.get(), key.get());
+    return *this;
+  }
+  policy &&add_key(const public_key &key) && { return std::move(add_key(key)); }
+
+  /// Demands that the signed annotations hold this pair.
+  policy &require_annotation(const std::string &key, const std::string &value) & {
+    cosign_policy_require_annotation(handle_.get(), detail::c_text(key), detail::c_text(value));
+    return *this;
+  }
+  policy &&require_annotation(const std::string &key, const std::string &value) && {
+    return std::move(require_annotation(key, value));
+  }
+
+  /// Demands acceptable signatures of this many distinct keys; the default is 1.
+  policy &threshold(std::uint32_t distinct_keys) & {
+    cosign_policy_set_threshold(handle_.get(), distinct_keys);
+    return *this;
+  }
+  policy &&threshold(std::uint32_t distinct_keys) && { return std::move(threshold(distinct_keys)); }
+
+  [[nodiscard]] const cosign_policy *get() const noexcept { return handle_.get(); }
+
+ private:
+  detail::handle<cosign_policy, cosign_policy_free> handle_;
+};
+
+/// How to sign. A bad value is reported by the signing that uses the options.
+class sign_options {
+ public:
+  sign_options() : handle_(detail::required(cosign_sign_options_new())) {}
+
+  /// Signs this pair along with the image's digest.
+  sign_options &add_annotation(const std::string &key, const std::string &value) & {
+    cosign_sign_options_add_annotation(handle_.get(), detail::c_text(key), detail::c_text(value));
+    return *this;
+  }
+  sign_options &&add_annotation(const std::string &key, const std::string &value) && {
+    return std::move(add_annotation(key, value));
+  }
+
+  [[nodiscard]] const cosign_sign_options *get() const noexcept { return handle_.get(); }
+
+ private:
+  detail::handle<cosign_sign_options, cosign_sign_options_free> handle_;
+};
+
+/// Where and how a client finds images. A bad value is reported by the client that is made from the options.
+class client_options {
+ public:
+  client_options() : handle_(detail::required(cosign_client_options_new())) {}
+
+  client_options &user_agent(const std::string &value) {
+    cosign_client_options_set_user_agent(handle_.get(), detail::c_text(value));
+    return *this;
+  }
+  /// Trusts these certificate authorities beside the system's.
+  client_options &add_ca_pem(std::string_view pem) {
+    cosign_client_options_add_ca_pem(handle_.get(), pem.data(), pem.size());
+    return *this;
+  }
+  client_options &auth_basic(const std::string &host, const std::string &user, const std::string &password) {
+    cosign_client_options_set_auth_basic(handle_.get(), detail::c_text(host), detail::c_text(user), detail::c_text(password));
+    return *this;
+  }
+  client_options &auth_token(const std::string &host, const std::string &token) {
+    cosign_client_options_set_auth_token(handle_.get(), detail::c_text(host), detail::c_text(token));
+    return *this;
+  }
+  /// Takes credentials from the text of a docker config.json; no file is read.
+  client_options &docker_config(std::string_view json) {
+    cosign_client_options_set_docker_config(handle_.get(), json.data(), json.size());
+    return *this;
+  }
+  /// Talks plain HTTP to this host, where everyone on the way can read credentials and change answers.
+  client_options &dangerous_allow_http(const std::string &host) {
+    cosign_client_options_dangerous_allow_http(handle_.get(), detail::c_text(host));
+    return *this;
+  }
+  /// Whether "oci:PATH" names a folder on disk. Switch it off in a service that takes references from strangers.
+  client_options &layouts(bool on) {
+    cosign_client_options_set_layouts(handle_.get(), on ? 1 : 0);
+    return *this;
+  }
+
+  [[nodiscard]] const cosign_client_options *get() const noexcept { return handle_.get(); }
+
+ private:
+  detail::handle<cosign_client_options, cosign_client_options_free> handle_;
+};
+
+/// Proof that an image met a policy: only client::verify makes one.
+class verification {
+ public:
+  /// The digest that was verified. Act on it, not on the tag.
+  [[nodiscard]] std::string digest() const { return cosign_verification_digest(get()); }
+  /// The image pinned to that digest.
+  [[nodiscard]] std::string reference() const { return cosign_verification_reference(get()); }
+  /// How many signatures the policy accepted; at least 1.
+  [[nodiscard]] std::size_t count() const noexcept { return cosign_verification_count(get()); }
+  /// The exact bytes that accepted signature `index` signed; throws std::out_of_range.
+  [[nodiscard]] std::string payload(std::size_t index) const {
+    if (index >= count()) throw std::out_of_range("cosign::verification::payload");
+    std::size_t len = 0;
+    const void *data = cosign_verification_payload(get(), index, &len);
+    return std::string(static_cast<const char *>(data), len);
+  }
+  /// Every signature and every check of it: passed, failed or skipped, and why.
+  [[nodiscard]] std::string json() const { return cosign_verification_json(get()); }
+
+  [[nodiscard]] const cosign_verification *get() const noexcept { return handle_.get(); }
+
+ private:
+  friend class client;
+  using handle = detail::handle<cosign_verification, cosign_verification_free>;
+  explicit verification(handle owned) : handle_(std::move(owned)) {}
+  handle handle_;
+};
+
+/// Signs and verifies images: "registry/repository:tag", "registry/repository@sha256:…" or "oci:PATH:tag". Share one
+/// client among all threads; each call blocks its thread.
+class client {
+ public:
+  client() : handle_(create(nullptr)) {}
+  explicit client(const client_options &options) : handle_(create(options.get())) {}
+
+  /// The reference pinned to the digest that it names now.
+  [[nodiscard]] std::string resolve(const std::string &image) const { return resolve(image, nullptr); }
+  [[nodiscard]] std::string resolve(const std::string &image, const call &with) const {
+    return resolve(image, with.get());
+  }
+
+  /// Signs what `image` names now and stores the signature beside it. Returns the digest that was signed.
+  std::string sign(const std::string &image, const private_key &key) const {
+    return sign(image, key, nullptr, nullptr);
+  }
+  std::string sign(const std::string &image, const private_key &key, const call &with) const {
+    return sign(image, key, nullptr, with.get());
+  }
+  std::string sign(const std::string &image, const private_key &key, const sign_options &options) const {
+    return sign(image, key, options.get(), nullptr);
+  }
+  std::string sign(const std::string &image, const private_key &key, const sign_options &options,
+                   const call &with) const {
+    return sign(image, key, options.get(), with.get());
+  }
+
+  /// Returns only when the policy is met; otherwise throws the reason.
+  [[nodiscard]] verification verify(const std::string &image, const policy &demands) const {
+    return verify(image, demands, nullptr);
+  }
+  [[nodiscard]] verification verify(const std::string &image, const policy &demands, const call &with) const {
+    return verify(image, demands, with.get());
+  }
+
+  [[nodiscard]] const cosign_client *get() const noexcept { return handle_.get(); }
+
+ private:
+  using handle = detail::handle<cosign_client, cosign_client_free>;
+
+  static handle create(const cosign_client_options *options) {
+    return detail::make<handle>([&](auto out, auto err) { return cosign_client_new(options, out, err); });
+  }
+  std::string resolve(const std::string &image, const cosign_call *with) const {
+    return detail::text(detail::make<detail::buffer_handle>(
+        [&](auto out, auto err) { return cosign_client_resolve(get(), detail::c_text(image), with, out, err); }));
+  }
+  std::string sign(const std::string &image, const private_key &key, const cosign_sign_options *options,
+                   const cosign_call *with) const {
+    return detail::text(detail::make<detail::buffer_handle>([&](auto out, auto err) {
+      return cosign_sign_image(get(), detail::c_text(image), key.get(), options, with, out, err);
+    }));
+  }
+  verification verify(const std::string &image, const policy &demands, const cosign_call *with) const {
+    return verification(detail::make<verification::handle>([&](auto out, auto err) {
+      return cosign_verify_image(get(), detail::c_text(image), demands.get(), with, out, err);
+    }));
+  }
+
+  handle handle_;
+};
+
+static_assert(sizeof(client) == sizeof(void *) && sizeof(verification) == sizeof(void *), "a handle costs one pointer");
+
+}  // namespace cosign
+
+#endif
