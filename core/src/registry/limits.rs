@@ -1,0 +1,78 @@
+//! Every bound of the registry room in one table: sizes, counts and times.
+//!
+//! The numbers are those of the hardening notes in `docs/design.md`; a server that needs more is refused, not waited for.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use crate::call::Call;
+use crate::error::{Error, Result};
+
+/// Bytes of a manifest, an index or one page of referrers.
+pub const MANIFEST: u64 = 4 << 20;
+/// Bytes of a simple-signing payload.
+pub const PAYLOAD: u64 = 1 << 20;
+/// Bytes of a token server's answer.
+pub const TOKEN: u64 = 64 << 10;
+/// Bytes read of an error body; the rest is never read.
+pub const ERROR_BODY: u64 = 8 << 10;
+/// Bytes of all header names and values of one answer.
+pub const HEADERS: usize = 64 << 10;
+/// Headers of one answer.
+pub const HEADER_COUNT: usize = 128;
+/// Bytes of a `Location` or `WWW-Authenticate` value.
+pub const HEADER_VALUE: usize = 8 << 10;
+/// Hops of one request.
+pub const REDIRECTS: usize = 5;
+/// Bytes of a docker `config.json`.
+pub const DOCKER_CONFIG: usize = 1 << 20;
+/// Bytes of one file of certificate authorities.
+pub const ROOTS_FILE: u64 = 16 << 20;
+
+/// TCP and TLS, from the first packet to the finished handshake.
+pub const CONNECT: Duration = Duration::from_secs(10);
+/// From the request to the headers of the answer.
+pub const FIRST_BYTE: Duration = Duration::from_secs(30);
+/// Between two pieces of a body.
+pub const NO_PROGRESS: Duration = Duration::from_secs(30);
+/// A call that brings no deadline of its own.
+pub const WHOLE_CALL: Duration = Duration::from_secs(180);
+/// How long a cancel may stay unseen while waiting.
+pub const TICK: Duration = Duration::from_millis(20);
+/// Lifetime of a token whose server names none (distribution's token specification).
+pub const TOKEN_LIFE: Duration = Duration::from_secs(60);
+/// No token is believed to live longer.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(3600);
+/// A token this close to its end is not used any more.
+pub const TOKEN_MARGIN: Duration = Duration::from_secs(5);
+
+/// `call`, with the default deadline when it has none.
+pub fn with_deadline(call: &Call) -> Call {
+    match call.deadline() {
+        Some(_) => call.clone(),
+        None => call.clone().with_timeout(WHOLE_CALL),
+    }
+}
+
+/// Waits for `future`, but at most `limit`, and never longer than the call may last: cancel and deadline are looked at
+/// every [`TICK`]. `late` makes the error for a `limit` that passed.
+pub async fn bounded<F: Future>(
+    call: &Call,
+    limit: Duration,
+    late: impl FnOnce() -> Error + Send,
+    future: F,
+) -> Result<F::Output> {
+    let started = Instant::now();
+    let mut future = pin!(future);
+    loop {
+        call.check()?;
+        let left = limit.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Err(late());
+        }
+        if let Ok(output) = tokio::time::timeout(TICK.min(left), future.as_mut()).await {
+            return Ok(output);
+        }
+    }
+}
