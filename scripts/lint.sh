@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Everything that can be said about the sources without running them. All checks run; one that fails fails the whole.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+tools=$(scripts/tools.sh python) || exit 1
+eval "$tools"
+export MYPY_CACHE_DIR="${CARGO_TARGET_DIR:-$PWD/target}/mypy" RUFF_CACHE_DIR="${CARGO_TARGET_DIR:-$PWD/target}/ruff"
+stage=$PWD/target/stage
+passed=0 failed=()
+
+check() {
+    local name=$1 started=$SECONDS
+    shift
+    printf '== %s\n' "$name"
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed+=("$name")
+        printf '== %s: FAILED\n' "$name"
+    fi
+    printf '== %s: %d s\n' "$name" $((SECONDS - started))
+}
+
+rust_format() { cargo fmt --all --check; }
+rust_clippy() { cargo clippy --quiet --locked --workspace --all-targets -- -D warnings; }
+rust_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --workspace --no-deps; }
+python_ruff() {
+    "$COSIGN_VENV/bin/ruff" check --quiet python \
+        && "$COSIGN_VENV/bin/ruff" format --check --quiet python \
+        && "$COSIGN_VENV/bin/ruff" check --quiet --config python/pyproject.toml scripts examples/python \
+        && "$COSIGN_VENV/bin/ruff" format --check --quiet --config python/pyproject.toml scripts examples/python
+}
+python_types() {
+    (cd python && "$COSIGN_VENV/bin/mypy" --strict --no-error-summary py/cosign) \
+        && (cd scripts && "$COSIGN_VENV/bin/mypy" --strict --no-error-summary ./*.py)
+}
+shell_syntax() {
+    local file bad=0
+    for file in scripts/*.sh .ci/run tests/*/*.sh examples/*/*.sh; do
+        [[ ! -f $file ]] || bash -n "$file" || bad=1
+    done
+    return $bad
+}
+go_format() {
+    local unformatted
+    unformatted=$(gofmt -l examples tests) || return 1
+    [[ -z $unformatted ]] || { printf 'gofmt would change:\n%s\n' "$unformatted"; return 1; }
+}
+# Every Go module in the tree, against the installed library as its users see it.
+go_vet() {
+    make --no-print-directory install PREFIX="$stage" || return 1
+    local module modules=0
+    while read -r module; do
+        modules=$((modules + 1))
+        (cd "$(dirname "$module")" && PKG_CONFIG_PATH=$stage/lib/pkgconfig go vet ./...) || return 1
+    done < <(find examples tests -name go.mod)
+    ((modules > 0)) || { echo "no Go module found"; return 1; }
+}
+generated_files() { cargo run --quiet --locked -p cosign-tests --bin generate -- --check; }
+floors() { python3 scripts/floors.py && python3 scripts/floors_test.py 2>&1 | tail -3; }
+
+check "rustfmt" rust_format
+check "floors" floors
+check "ruff" python_ruff
+check "mypy" python_types
+check "shell" shell_syntax
+check "gofmt" go_format
+check "clippy" rust_clippy
+check "cargo doc" rust_docs
+check "generated files" generated_files
+check "go vet" go_vet
+
+printf '%d checks passed, %d failed%s\n' "$passed" "${#failed[@]}" "${failed[*]:+: ${failed[*]}}"
+((${#failed[@]} == 0))
