@@ -1,0 +1,249 @@
+// Drives cosign.hpp on a layout: driver IMAGE_FOLDER EMPTY_FOLDER. Prints each test and a closing count.
+#include <cosign.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <iostream>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace fs = std::filesystem;
+
+namespace {
+
+int passed = 0, failed = 0;
+fs::path source, work;
+
+struct failure : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+#define CHECK(condition) \
+  do {                   \
+    if (!(condition)) throw failure(std::string("line ") + std::to_string(__LINE__) + ": " #condition); \
+  } while (0)
+
+void test(const char *name, const std::function<void()> &body) {
+  try {
+    body();
+    ++passed;
+    std::cout << "ok   " << name << '\n';
+  } catch (const std::exception &e) {
+    ++failed;
+    std::cout << "FAIL " << name << ": " << e.what() << '\n';
+  }
+}
+
+// A fresh copy of the image; the reference to it.
+std::string image() {
+  static int number = 0;
+  fs::path copy = work / ("image" + std::to_string(number++));
+  fs::copy(source, copy, fs::copy_options::recursive);
+  return "oci:" + copy.string() + ":v1";
+}
+
+cosign_code code_of(const std::function<void()> &body) {
+  try {
+    body();
+  } catch (const cosign::error &e) {
+    CHECK(std::string(e.what()).size() > 0);
+    CHECK(e.json().front() == '{');
+    return e.code();
+  }
+  return COSIGN_OK;
+}
+
+const std::string digest = "sha256:ea9afc656d4fdc1d3b6adcc5e9e0afe2f52bf239f37ecd2d0e40628a78614c82";
+
+cosign::policy accepting(const cosign::private_key &key) { return cosign::policy().add_key(key.public_key()); }
+
+}  // namespace
+
+static_assert(!std::is_copy_constructible_v<cosign::private_key> && std::is_move_constructible_v<cosign::private_key>);
+static_assert(!std::is_default_constructible_v<cosign::verification>, "only client::verify makes one");
+
+int main(int argc, char **argv) {
+  if (argc != 3) return 2;
+  source = argv[1];
+  work = argv[2];
+
+  test("signs and verifies", [] {
+    std::string at = image();
+    auto key = cosign::private_key::generate();
+    cosign::client client;
+    CHECK(client.sign(at, key) == digest);
+    cosign::verification v = client.verify(at, accepting(key));
+    CHECK(v.digest() == digest && v.count() == 1);
+    CHECK(v.reference().find("@" + digest) != std::string::npos);
+    CHECK(v.payload(0).find(digest) != std::string::npos);
+    CHECK(v.json().find("verified") != std::string::npos);
+    CHECK(client.resolve(at).find("@" + digest) != std::string::npos);
+    bool out_of_range = false;
+    try {
+      (void)v.payload(1);
+    } catch (const std::out_of_range &) {
+      out_of_range = true;
+    }
+    CHECK(out_of_range);
+  });
+
+  test("another key, no signature and no image are three different errors", [] {
+    std::string at = image();
+    auto key = cosign::private_key::generate(), other = cosign::private_key::generate("ed25519");
+    cosign::client client;
+    CHECK(code_of([&] { (void)client.verify(at, accepting(key)); }) == COSIGN_ERR_NO_SIGNATURES);
+    client.sign(at, key);
+    CHECK(code_of([&] { (void)client.verify(at, accepting(other)); }) == COSIGN_ERR_NO_SIGNATURE_MATCHES);
+    CHECK(code_of([&] { (void)client.verify(at + "x", accepting(key)); }) == COSIGN_ERR_IMAGE_NOT_FOUND);
+  });
+
+  test("a refused verification carries its report", [] {
+    std::string at = image();
+    auto key = cosign::private_key::generate(), other = cosign::private_key::generate();
+    cosign::client client;
+    client.sign(at, key);
+    try {
+      (void)client.verify(at, accepting(other));
+      CHECK(false);
+    } catch (const cosign::error &e) {
+      CHECK(e.json().find("\"checks\"") != std::string::npos);
+      CHECK(std::string(e.name()) == "NO_SIGNATURE_MATCHES");
+      CHECK(!e.retryable());
+    }
+  });
+
+  test("annotations are signed and demanded", [] {
+    std::string at = image();
+    auto key = cosign::private_key::generate();
+    cosign::client client;
+    client.sign(at, key, cosign::sign_options().add_annotation("env", "prod"));
+    CHECK(client.verify(at, accepting(key).require_annotation("env", "prod")).count() == 1);
+    auto demands = accepting(key).require_annotation("env", "test");
+    CHECK(code_of([&] { (void)client.verify(at, demands); }) == COSIGN_ERR_NO_SIGNATURE_MATCHES);
+  });
+
+  test("a threshold counts distinct keys", [] {
+    std::string at = image();
+    auto one = cosign::private_key::generate(), two = cosign::private_key::generate();
+    cosign::client client;
+    cosign::policy both;
+    both.add_key(one.public_key()).add_key(two.public_key()).threshold(2);
+    client.sign(at, one);
+    CHECK(code_of([&] { (void)client.verify(at, both); }) == COSIGN_ERR_THRESHOLD);
+    client.sign(at, two);
+    CHECK(client.verify(at, both).count() == 2);
+  });
+
+  test("an empty policy is an error", [] {
+    std::string at = image();
+    cosign::client client;
+    CHECK(code_of([&] { (void)client.verify(at, cosign::policy()); }) == COSIGN_ERR_POLICY_EMPTY);
+  });
+
+  test("a key file opens with its password only", [] {
+    auto key = cosign::private_key::generate();
+    cosign::call right, wrong, none;
+    right.password("right");
+    wrong.password("wrong");
+    std::string pem = key.to_pem(right);
+    CHECK(pem.rfind("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----", 0) == 0);
+    auto again = cosign::private_key::from_pem(pem, right);
+    CHECK(again.public_key().fingerprint() == key.public_key().fingerprint());
+    CHECK(again.public_key().fingerprint().size() == 64);
+    auto code = code_of([&] { (void)cosign::private_key::from_pem(pem, wrong); });
+    CHECK(code == COSIGN_ERR_PASSWORD_WRONG);
+    CHECK(code_of([&] { (void)cosign::private_key::from_pem(pem, none); }) == COSIGN_ERR_PASSWORD_REQUIRED);
+  });
+
+  test("an exception of the password function comes out of the call", [] {
+    auto key = cosign::private_key::generate();
+    cosign::call call;
+    call.password([](const char *, std::uint32_t) -> std::optional<std::string> { throw std::logic_error("mine"); });
+    std::string caught;
+    try {
+      (void)key.to_pem(call);
+    } catch (const std::logic_error &e) {
+      caught = e.what();
+    }
+    CHECK(caught == "mine");
+    // The slot is empty again: the next failure is its own.
+    CHECK(code_of([&] { (void)cosign::public_key::from_pem("no pem"); }) == COSIGN_ERR_KEY_FORMAT);
+  });
+
+  test("the password function is destroyed exactly once", [] {
+    auto counted = std::make_shared<int>(0);
+    {
+      cosign::call call;
+      auto answer = [counted](const char *, std::uint32_t) { return std::optional<std::string>("x"); };
+      call.password(answer);
+      CHECK(counted.use_count() == 3);
+      call.password(answer);
+      CHECK(counted.use_count() == 3);
+    }
+    CHECK(counted.use_count() == 1);
+  });
+
+  test("public keys survive PEM", [] {
+    auto key = cosign::private_key::generate("ecdsa-p384").public_key();
+    CHECK(cosign::public_key::from_pem(key.to_pem()).fingerprint() == key.fingerprint());
+  });
+
+  test("text with a zero byte is refused, not cut", [] {
+    auto key = cosign::private_key::generate();
+    std::string at = image() + std::string(1, '\0') + "evil";
+    cosign::client client;
+    CHECK(code_of([&] { client.sign(at, key); }) == COSIGN_ERR_ENCODING);
+    CHECK(code_of([&] { cosign::policy().require_annotation("a", std::string("b\0c", 3)); }) == COSIGN_ERR_ENCODING);
+  });
+
+  test("a client without layouts refuses them", [] {
+    cosign::client_options options;
+    options.user_agent("driver/1").layouts(false);
+    cosign::client client(options);
+    std::string at = image();
+    auto key = cosign::private_key::generate();
+    CHECK(code_of([&] { client.sign(at, key); }) != COSIGN_OK);
+  });
+
+  test("a cancelled call stops", [] {
+    std::string at = image();
+    auto key = cosign::private_key::generate();
+    cosign::call call;
+    call.cancel();
+    cosign::client client;
+    CHECK(code_of([&] { client.sign(at, key, call); }) == COSIGN_ERR_CANCELLED);
+    CHECK(code_of([&] { (void)client.verify(at, accepting(key)); }) == COSIGN_ERR_NO_SIGNATURES);
+  });
+
+  test("16 threads share one client and lose no signature", [] {
+    std::string at = image();
+    cosign::client client;
+    std::vector<cosign::private_key> keys;
+    cosign::policy all;
+    for (int i = 0; i < 16; ++i) {
+      keys.push_back(cosign::private_key::generate());
+      all.add_key(keys.back().public_key());
+    }
+    all.threshold(16);
+    std::atomic<int> errors{0};
+    std::vector<std::thread> threads;
+    for (const auto &key : keys)
+      threads.emplace_back([&] {
+        try {
+          client.sign(at, key);
+        } catch (const std::exception &) {
+          ++errors;
+        }
+      });
+    for (auto &thread : threads) thread.join();
+    CHECK(errors == 0);
+    CHECK(client.verify(at, all).count() == 16);
+  });
+
+  std::cout << passed << " passed, " << failed << " failed\n";
+  return failed == 0 && passed > 0 ? 0 : 1;
+}
