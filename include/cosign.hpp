@@ -131,7 +131,8 @@ class call {
 
   /// Total time for each operation that uses this call, from its start.
   call &timeout(std::chrono::milliseconds limit) {
-    cosign_call_set_timeout_ms(handle_.get(), limit.count() < 0 ? 0 : static_cast<std::uint64_t>(limit.count()));
+    // To C, 0 means "no limit"; here a remaining time of zero or less means that it is over.
+    cosign_call_set_timeout_ms(handle_.get(), limit.count() < 1 ? 1 : static_cast<std::uint64_t>(limit.count()));
     return *this;
   }
 
@@ -312,7 +313,8 @@ class client_options {
     return *this;
   }
   client_options &auth_basic(const std::string &host, const std::string &user, const std::string &password) {
-    cosign_client_options_set_auth_basic(handle_.get(), detail::c_text(host), detail::c_text(user), detail::c_text(password));
+    cosign_client_options_set_auth_basic(handle_.get(), detail::c_text(host), detail::c_text(user),
+                                         detail::c_text(password));
     return *this;
   }
   client_options &auth_token(const std::string &host, const std::string &token) {

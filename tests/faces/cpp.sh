@@ -3,7 +3,7 @@
 # Needs COSIGN_PREFIX (what `make install` wrote) and clang++ in PATH or below COSIGN_TOOLS.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
-: "${COSIGN_PREFIX:?the prefix of make install}"
+COSIGN_PREFIX=${COSIGN_PREFIX:-${COSIGN_STAGE:?COSIGN_PREFIX is to be the prefix of make install}}
 export PATH=${COSIGN_TOOLS:+$COSIGN_TOOLS:}$PATH
 export PKG_CONFIG_PATH=$COSIGN_PREFIX/lib/pkgconfig
 work=$(mktemp -d)
@@ -31,7 +31,7 @@ build_and_drive() {
         "$at/driver" "$root/examples/image" "$at"
 }
 
-# A C++20 module of a host may include it twice, and in two files of one program.
+# A program may include it twice, and in two of its files.
 two_files() {
     local compiler=$1
     printf '#include <cosign.hpp>\n#include <cosign.hpp>\nint two() { return cosign_version_number() > 0; }\n' >"$work/a.cpp"
@@ -64,5 +64,5 @@ for compiler in g++ clang++; do
 done
 step "CMake package" with_cmake
 
-echo "C++: $passed passed, $failed failed"
+echo "$passed passed, $failed failed"
 [[ $failed == 0 ]]

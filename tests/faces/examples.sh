@@ -3,7 +3,7 @@
 # Needs COSIGN_PREFIX (what `make install` wrote) and COSIGN_PYTHON (a Python with the wheel, its command beside it).
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
-: "${COSIGN_PREFIX:?the prefix of make install}"
+COSIGN_PREFIX=${COSIGN_PREFIX:-${COSIGN_STAGE:?COSIGN_PREFIX is to be the prefix of make install}}
 : "${COSIGN_PYTHON:?a Python that has the wheel installed}"
 export PKG_CONFIG_PATH=$COSIGN_PREFIX/lib/pkgconfig
 export LD_LIBRARY_PATH=$COSIGN_PREFIX/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
@@ -40,5 +40,5 @@ in_shell() { PATH=$(dirname "$COSIGN_PYTHON"):$PATH sh "$root/examples/shell/sig
 "$COSIGN_PYTHON" -c 'import cosign' || { echo "COSIGN_PYTHON ($COSIGN_PYTHON) has no cosign: install the wheel"; exit 1; }
 for language in python c cpp go rust shell; do example "$language" "in_$language"; done
 
-echo "examples: $passed passed, $failed failed"
+echo "$passed passed, $failed failed"
 [[ $failed == 0 ]]

@@ -3,7 +3,7 @@
 # Needs COSIGN_PREFIX (what `make install` wrote).
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
-: "${COSIGN_PREFIX:?the prefix of make install}"
+COSIGN_PREFIX=${COSIGN_PREFIX:-${COSIGN_STAGE:?COSIGN_PREFIX is to be the prefix of make install}}
 export PKG_CONFIG_PATH=$COSIGN_PREFIX/lib/pkgconfig
 export LD_LIBRARY_PATH=$COSIGN_PREFIX/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 # Nothing is downloaded: the modules here need only each other.
@@ -72,5 +72,5 @@ tests "go test, GOEXPERIMENT=cgocheck2" "$root/tests/go" env GOEXPERIMENT=cgoche
 step "static archive" static
 step "go mod vendor" vendored
 
-echo "Go: $passed passed, $failed failed"
+echo "$passed passed, $failed failed"
 [[ $failed == 0 ]]

@@ -249,8 +249,9 @@ func TestCloseDuringAndAfterUse(t *testing.T) {
 			defer group.Done()
 			for range 20 {
 				// Either it came before Close and worked, or after it and was refused.
-				if _, err := client.Verify(background, at, policy); err != nil {
-					wantCode(t, err, cosign.ErrArgument)
+				_, err := client.Verify(background, at, policy)
+				if err != nil && !errors.Is(err, &cosign.Error{Code: cosign.ErrArgument}) {
+					t.Error(err)
 				}
 			}
 		}()

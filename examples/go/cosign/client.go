@@ -102,8 +102,6 @@ func (options *ClientOptions) apply(o *C.cosign_client_options) error {
 type SignOptions struct {
 	// Annotations are signed along with the image's digest.
 	Annotations map[string]string
-	// Password is asked when a step of the call needs one.
-	Password PasswordFunc
 }
 
 // Sign signs what image names now, stores the signature beside it, and returns the digest that was signed.
@@ -120,7 +118,7 @@ func (c *Client) Sign(ctx context.Context, image string, key *PrivateKey, option
 		}
 	}
 	err = key.use(func(k *C.cosign_private_key) error {
-		return c.do(ctx, image, options.Password, func(p *C.cosign_client, ref *C.char, call *C.cosign_call) error {
+		return c.do(ctx, image, func(p *C.cosign_client, ref *C.char, call *C.cosign_call) error {
 			var out *C.cosign_buffer
 			var e *C.cosign_error
 			if err := check(C.cosign_sign_image(p, ref, k, o, call, &out, &e), e); err != nil {
@@ -183,7 +181,7 @@ func (c *Client) Verify(ctx context.Context, image string, policy *Policy) (veri
 		return nil, err
 	}
 	defer C.cosign_policy_free(demands)
-	err = c.do(ctx, image, nil, func(p *C.cosign_client, ref *C.char, call *C.cosign_call) error {
+	err = c.do(ctx, image, func(p *C.cosign_client, ref *C.char, call *C.cosign_call) error {
 		var v *C.cosign_verification
 		var e *C.cosign_error
 		if err := check(C.cosign_verify_image(p, ref, demands, call, &v, &e), e); err != nil {
@@ -207,7 +205,7 @@ func (c *Client) Verify(ctx context.Context, image string, policy *Policy) (veri
 
 // Resolve returns the reference pinned to the digest that it names now.
 func (c *Client) Resolve(ctx context.Context, image string) (pinned string, err error) {
-	err = c.do(ctx, image, nil, func(p *C.cosign_client, ref *C.char, call *C.cosign_call) error {
+	err = c.do(ctx, image, func(p *C.cosign_client, ref *C.char, call *C.cosign_call) error {
 		var out *C.cosign_buffer
 		var e *C.cosign_error
 		if err := check(C.cosign_client_resolve(p, ref, call, &out, &e), e); err != nil {
@@ -220,8 +218,7 @@ func (c *Client) Resolve(ctx context.Context, image string) (pinned string, err 
 }
 
 // do is what every call about an image shares: a free slot, the reference as C text, and a call that ends with ctx.
-func (c *Client) do(ctx context.Context, image string, password PasswordFunc,
-	f func(*C.cosign_client, *C.char, *C.cosign_call) error) error {
+func (c *Client) do(ctx context.Context, image string, f func(*C.cosign_client, *C.char, *C.cosign_call) error) error {
 	if c.slots != nil {
 		select {
 		case c.slots <- struct{}{}:
@@ -236,7 +233,7 @@ func (c *Client) do(ctx context.Context, image string, password PasswordFunc,
 	}
 	defer freeText(ref)
 	return c.use(func(p *C.cosign_client) error {
-		return withCall(ctx, password, func(call *C.cosign_call) error { return f(p, ref, call) })
+		return withCall(ctx, nil, func(call *C.cosign_call) error { return f(p, ref, call) })
 	})
 }
 
