@@ -120,7 +120,8 @@ pub fn judge(evidence: &Evidence, policy: &Policy, conditions: Conditions) -> Re
         Some(error) => error.context(format!("{}: the signatures could not all be read", evidence.reference)),
         None => refusal(evidence, policy, &report),
     };
-    Err(error.with("reference", evidence.reference.as_str())
+    Err(error
+        .with("reference", evidence.reference.as_str())
         .with("report", serde_json::to_value(&report).unwrap_or_default())
         .attach(Arc::new(report)))
 }
@@ -201,7 +202,12 @@ fn check_legacy(
         let there = signature.descriptor.annotations.contains_key(annotation);
         steps.skip(name, if there { "no trusted root" } else { "the signature has none" });
     }
-    Ok(VerifiedSignature { payload: payload.to_vec(), key_fingerprint: key.fingerprint(), docker_reference, annotations })
+    Ok(VerifiedSignature {
+        payload: payload.to_vec(),
+        key_fingerprint: key.fingerprint(),
+        docker_reference,
+        annotations,
+    })
 }
 
 struct Steps<'a> {

@@ -145,7 +145,11 @@ impl Policy {
             return bad("the policy's threshold is 0, which anything would satisfy".into());
         }
         if self.threshold() > self.keys.len() {
-            return bad(format!("the policy demands {} signers of {} distinct keys", self.threshold(), self.keys.len()));
+            return bad(format!(
+                "the policy demands {} signers of {} distinct keys",
+                self.threshold(),
+                self.keys.len()
+            ));
         }
         Ok(())
     }

@@ -1,0 +1,80 @@
+//! The verbs: sign, verify, resolve, triangulate. Each file reads as the recipe of one verb.
+
+pub mod blocking;
+mod options;
+mod resolve;
+mod sign;
+mod verify;
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+
+pub use options::{ClientOptions, SignOptions, TriangulateOptions, VerifyOptions};
+pub use sign::Signed;
+
+use crate::error::{Code, Error, Result};
+use crate::oci::ImageRef;
+use crate::registry::Transport;
+use crate::store::{Layout, Store, Tags};
+
+/// Signs and verifies images; holds connections and tokens, so make one and share it. Cloning is cheap.
+///
+/// Making one opens no socket and reads no file. The caller owns the tokio runtime that its futures run on; for images
+/// in a layout none is needed ([`run_local`]). [`blocking::Client`] needs none at all.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    options: ClientOptions,
+    transport: OnceLock<Arc<Transport>>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client { .. }")
+    }
+}
+
+impl Client {
+    /// A client with these options.
+    pub fn new(options: ClientOptions) -> Result<Client> {
+        Ok(Client(Arc::new(Inner { options, transport: OnceLock::new() })))
+    }
+
+    fn transport(&self) -> Result<Arc<Transport>> {
+        if let Some(transport) = self.0.transport.get() {
+            return Ok(transport.clone());
+        }
+        let made = Arc::new(Transport::new(self.0.options.transport.clone())?);
+        Ok(self.0.transport.get_or_init(|| made).clone())
+    }
+
+    /// The place where `image` and its signatures are.
+    fn store(&self, image: &ImageRef, layout_name: Option<&str>) -> Result<Box<dyn Store>> {
+        match image {
+            ImageRef::Layout(_) if !self.0.options.layouts => {
+                Err(Error::new(Code::Reference, format!("{image}: this client takes no references to layouts on disk")))
+            }
+            ImageRef::Layout(layout) => Ok(Box::new(Layout::new(layout.clone(), layout_name.map(str::to_owned)))),
+            ImageRef::Registry(_) if layout_name.is_some() => {
+                Err(Error::new(Code::Argument, "an entry's name can only be set in an OCI layout"))
+            }
+            ImageRef::Registry(registry) => Ok(Box::new(Tags::new(self.transport()?, registry.clone()))),
+        }
+    }
+}
+
+/// Runs the future of a verb on an image in a layout ([`ImageRef::is_local`]): such futures never wait for anything but
+/// files, so no runtime is needed.
+pub fn run_local<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        std::thread::yield_now();
+    }
+}

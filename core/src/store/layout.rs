@@ -1,0 +1,566 @@
+//! Signatures in an OCI image layout on disk: the embedded default, needs no server.
+//!
+//! A signature image is an entry of `index.json` named `sha256-<hex>.sig` and of cosign's `kind` for signatures, so that
+//! real `cosign verify --local-image` and everything that copies by name read it (docs/formats.md).
+//!
+//! The folder is hostile: paths come only from parsed digests, each step is opened without following a symbolic link,
+//! only regular files are read, sizes are checked before reading and digests after. Writers hold a lock on the folder
+//! and replace files whole (write beside, sync, rename), so a reader needs no lock and a kill leaves a valid layout.
+//!
+//! Plain file calls: the futures here never wait for anything but the lock.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+
+use super::{BoxFuture, Change, Image, Merge, Store, StoredManifest};
+use crate::bundle::legacy;
+use crate::call::Call;
+use crate::digest::Digest;
+use crate::encoding::strict_json::{self, Limits};
+use crate::error::{Code, Error, Result};
+use crate::oci::{Descriptor, Document, Index, IndexEntry, LayoutRef, Manifest, media_type};
+
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+const KIND: &str = "kind";
+const KIND_IMAGE: &str = "dev.cosignproject.cosign/image";
+const KIND_INDEX: &str = "dev.cosignproject.cosign/imageIndex";
+const KIND_SIGNATURES: &str = "dev.cosignproject.cosign/sigs";
+const KIND_ATTESTATIONS: &str = "dev.cosignproject.cosign/atts";
+
+/// `index.json` and manifests.
+const MAX_DOCUMENT: u64 = 4 << 20;
+/// Blobs that are looked at in search of a bundle's manifest.
+const MAX_SCANNED_BLOBS: usize = 10_000;
+
+/// An image in a layout.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    image: LayoutRef,
+    new_name: Option<String>,
+}
+
+impl Layout {
+    /// The image that `image` names; `new_name` is given to its entry when it is signed.
+    pub fn new(image: LayoutRef, new_name: Option<String>) -> Layout {
+        Layout { image, new_name }
+    }
+
+    fn error(&self, code: Code, what: impl std::fmt::Display) -> Error {
+        Error::new(code, format!("{}: {what}", self.image)).with("path", self.image.path().display().to_string())
+    }
+
+    fn open(&self) -> Result<Folder> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let path = self.image.path();
+        // The folder itself may be reached through a link: it is the caller's own word.
+        let fd = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|e| match e {
+            rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => {
+                self.error(Code::ImageNotFound, format_args!("no OCI image layout at {}", path.display()))
+            }
+            e => self.error(Code::Io, format_args!("cannot open {}: {e}", path.display())),
+        })?;
+        let folder = Folder { fd };
+        let marker = folder.read(&["oci-layout"], 4096).map_err(|e| self.file_error("oci-layout", e))?;
+        let marker = marker.ok_or_else(|| {
+            self.error(
+                Code::ImageNotFound,
+                format_args!("{} is no OCI image layout: it has no file oci-layout", path.display()),
+            )
+        })?;
+        let limits = Limits { max_bytes: 4096, max_depth: 8, max_members: 100 };
+        let version = strict_json::parse(&marker, limits).ok();
+        let version = version.as_ref().and_then(|v| v.get("imageLayoutVersion")).and_then(serde_json::Value::as_str);
+        match version {
+            Some("1.0.0") => Ok(folder),
+            _ => Err(self.error(Code::Protocol, "oci-layout does not say imageLayoutVersion 1.0.0")),
+        }
+    }
+
+    fn file_error(&self, name: &str, error: FileError) -> Error {
+        match error {
+            FileError::Io(e) => self.error(Code::Io, format_args!("cannot read {name}: {e}")),
+            FileError::NotRegular => {
+                self.error(Code::Content, format_args!("{name} is a symbolic link or no regular file, and is not read"))
+            }
+            FileError::TooLarge(size, cap) => {
+                self.error(Code::TooLarge, format_args!("{name} has {size} bytes, the limit is {cap}"))
+            }
+        }
+    }
+
+    fn index(&self, folder: &Folder) -> Result<Index> {
+        let bytes = folder.read(&["index.json"], MAX_DOCUMENT).map_err(|e| self.file_error("index.json", e))?;
+        let bytes = bytes.ok_or_else(|| self.error(Code::ImageNotFound, "the layout has no index.json"))?;
+        // `index.json` need not say its media type (image-spec): declare it only then.
+        match Document::parse(&bytes, Some(media_type::OCI_INDEX)) {
+            Ok(Document::Index(index)) => Ok(index),
+            Ok(Document::Manifest(_)) => Err(self.error(Code::Protocol, "index.json is a manifest, not an index")),
+            Err(e) => Err(e.context(format_args!("{}: index.json", self.image))),
+        }
+    }
+
+    /// The entry of the image, or `None` when the reference names a digest that no entry has.
+    fn find<'a>(&self, index: &'a Index) -> Result<Option<&'a IndexEntry>> {
+        if let Some(digest) = self.image.digest() {
+            let named = |entry: &&IndexEntry| self.image.tag().is_some_and(|tag| has_name(entry, tag));
+            let mut same = index.manifests.iter().filter(|entry| entry.descriptor.digest == *digest);
+            return Ok(same.clone().find(named).or_else(|| same.next()));
+        }
+        let images = index.manifests.iter().filter(|entry| !is_attachment(entry));
+        let candidates: Vec<&IndexEntry> = match self.image.tag() {
+            Some(tag) => images.filter(|entry| has_name(entry, tag)).collect(),
+            None => images.collect(),
+        };
+        let first = match candidates.split_first() {
+            Some((first, rest)) if rest.iter().all(|other| other.descriptor.digest == first.descriptor.digest) => first,
+            Some(_) => {
+                return Err(self.error(
+                    Code::Protocol,
+                    format_args!("the layout holds several images for this reference, name one: {}", names(index)),
+                ));
+            }
+            None => {
+                return Err(self.error(
+                    Code::ImageNotFound,
+                    format_args!("no such image in the layout, it holds: {}", names(index)),
+                ));
+            }
+        };
+        Ok(Some(first))
+    }
+
+    /// The place in `index.json` of the signatures of `subject`.
+    fn find_signatures(&self, index: &Index, subject: &Digest, suffix: &str) -> Result<Option<usize>> {
+        let name = legacy::tag(subject, suffix);
+        let named = |entry: &&IndexEntry| entry.annotation(REF_NAME) == Some(name.as_str());
+        let at = |wanted: &dyn Fn(&&IndexEntry) -> bool| {
+            let mut found = index.manifests.iter().enumerate().filter(|(_, entry)| wanted(entry));
+            let first = found.next();
+            let differs =
+                found.any(|(_, other)| first.is_some_and(|(_, f)| f.descriptor.digest != other.descriptor.digest));
+            (first.map(|(n, _)| n), differs)
+        };
+        let (first, ambiguous) = at(&named);
+        if ambiguous {
+            return Err(
+                self.error(Code::Protocol, format_args!("index.json has several different entries named {name}"))
+            );
+        }
+        if first.is_some() || suffix != legacy::SUFFIX {
+            return Ok(first);
+        }
+        // `cosign save` writes the kind alone, into layouts of one image.
+        let is_image = |entry: &&IndexEntry| matches!(entry.annotation(KIND), Some(KIND_IMAGE | KIND_INDEX));
+        let images: Vec<_> = index.manifests.iter().filter(is_image).collect();
+        if !images.iter().all(|image| image.descriptor.digest == *subject) || images.is_empty() {
+            return Ok(None);
+        }
+        let unnamed = |entry: &&IndexEntry| {
+            entry.annotation(KIND) == Some(KIND_SIGNATURES) && entry.annotation(REF_NAME).is_none()
+        };
+        match at(&unnamed) {
+            (_, true) => Err(self.error(Code::Protocol, "index.json has several signature entries without a name")),
+            (first, false) => Ok(first),
+        }
+    }
+
+    fn read_blob(&self, folder: &Folder, descriptor: &Descriptor, cap: u64) -> Result<Option<Vec<u8>>> {
+        let digest = &descriptor.digest;
+        if descriptor.size > cap {
+            return Err(self.error(
+                Code::TooLarge,
+                format_args!("blob {digest} is declared with {} bytes, the limit is {cap}", descriptor.size),
+            ));
+        }
+        let path = ["blobs", digest.algorithm_name(), digest.hex()];
+        let name = format!("blob {digest}");
+        let bytes = match folder.read(&path, descriptor.size) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(None),
+            Err(FileError::TooLarge(size, declared)) => {
+                return Err(
+                    self.error(Code::Content, format_args!("{name} has {size} bytes, its descriptor says {declared}"))
+                );
+            }
+            Err(e) => return Err(self.file_error(&name, e)),
+        };
+        if bytes.len() as u64 != descriptor.size {
+            return Err(self.error(
+                Code::Content,
+                format_args!("{name} has {} bytes, its descriptor says {}", bytes.len(), descriptor.size),
+            ));
+        }
+        if !digest.matches(&bytes) {
+            return Err(self.error(Code::Content, format_args!("{name} was changed: its content has another digest")));
+        }
+        Ok(Some(bytes))
+    }
+
+    fn read_image(&self) -> Result<Image> {
+        let folder = self.open()?;
+        let index = self.index(&folder)?;
+        let Some(entry) = self.find(&index)? else {
+            // A child of an index, by digest: it has no entry of its own.
+            let digest = self.image.digest().cloned();
+            let digest = digest.ok_or_else(|| self.error(Code::Internal, "a reference without digest has no entry"))?;
+            let path = ["blobs", digest.algorithm_name(), digest.hex()];
+            let bytes = folder.read(&path, MAX_DOCUMENT).map_err(|e| self.file_error("the image's manifest", e))?;
+            let bytes = bytes
+                .ok_or_else(|| self.error(Code::ImageNotFound, format_args!("the layout has no blob {digest}")))?;
+            if !digest.matches(&bytes) {
+                return Err(self
+                    .error(Code::Content, format_args!("blob {digest} was changed: its content has another digest")));
+            }
+            return Ok(Image { digest, identity: String::new(), needs_name: false });
+        };
+        let descriptor = &entry.descriptor;
+        let bytes = self.read_blob(&folder, descriptor, MAX_DOCUMENT)?;
+        let bytes = bytes.ok_or_else(|| {
+            self.error(
+                Code::ImageNotFound,
+                format_args!("index.json names {}, but its blob is missing", descriptor.digest),
+            )
+        })?;
+        Document::parse(&bytes, Some(&descriptor.media_type)).map_err(|e| e.context(&self.image))?;
+        let full_name = entry.annotation(REF_NAME).filter(|name| name.contains('/'));
+        let identity = match entry.annotation(CONTAINERD_NAME).or(full_name) {
+            // cosign signs the repository, without tag or digest.
+            Some(name) => crate::oci::RegistryRef::parse(name).map_or_else(|_| name.to_owned(), |parsed| parsed.name()),
+            None => String::new(),
+        };
+        Ok(Image {
+            digest: descriptor.digest.clone(),
+            identity,
+            needs_name: entry.annotation(REF_NAME).is_none() && self.new_name.is_none(),
+        })
+    }
+
+    fn read_signature_image(
+        &self,
+        folder: &Folder,
+        index: &Index,
+        subject: &Digest,
+        suffix: &str,
+    ) -> Result<Option<StoredManifest>> {
+        let Some(at) = self.find_signatures(index, subject, suffix)? else { return Ok(None) };
+        let Some(entry) = index.manifests.get(at) else { return Ok(None) };
+        let bytes = self.read_blob(folder, &entry.descriptor, MAX_DOCUMENT)?.ok_or_else(|| {
+            self.error(
+                Code::Content,
+                format_args!("index.json names the signatures {}, but their blob is missing", entry.descriptor.digest),
+            )
+        })?;
+        Ok(Some(StoredManifest {
+            bytes,
+            media_type: entry.descriptor.media_type.clone(),
+            digest: entry.descriptor.digest.clone(),
+        }))
+    }
+
+    async fn write(&self, subject: &Digest, suffix: &str, merge: Merge<'_>, call: &Call) -> Result<bool> {
+        let folder = self.open()?;
+        let lock = self.lock(&folder, call).await?;
+        let mut index = self.index(&folder)?;
+        let stored = self.read_signature_image(&folder, &index, subject, suffix)?;
+        let change = merge(stored.as_ref())?;
+        let renamed = self.name_image(&mut index, subject)?;
+        let written = match change {
+            Change::Keep => false,
+            Change::Write { image, payload } => {
+                // Blobs first: index.json never names what is not there.
+                for bytes in [&payload, &image.config, &image.manifest] {
+                    self.write_blob(&folder, bytes)?;
+                }
+                let mut descriptor = Descriptor::of(&image.media_type, &image.manifest);
+                descriptor.annotations.insert(KIND.to_owned(), KIND_SIGNATURES.to_owned());
+                descriptor.annotations.insert(REF_NAME.to_owned(), legacy::tag(subject, suffix));
+                let entry = IndexEntry::new(descriptor);
+                match self.find_signatures(&index, subject, suffix)?.and_then(|at| index.manifests.get_mut(at)) {
+                    Some(old) => *old = entry,
+                    None => index.manifests.push(entry),
+                }
+                true
+            }
+        };
+        if written || renamed {
+            folder
+                .replace(&[], "index.json", index.to_json().as_bytes())
+                .map_err(|e| self.error(Code::Io, format_args!("cannot write index.json: {e}")))?;
+        }
+        drop(lock);
+        Ok(written)
+    }
+
+    /// Gives the image's entry the kind by which cosign finds it, and the name the caller asked for.
+    fn name_image(&self, index: &mut Index, subject: &Digest) -> Result<bool> {
+        if let Some(name) = &self.new_name {
+            let taken =
+                |entry: &IndexEntry| entry.annotation(REF_NAME) == Some(name) && entry.descriptor.digest != *subject;
+            if index.manifests.iter().any(taken) {
+                return Err(self.error(Code::Argument, format_args!("another image of the layout is named {name:?}")));
+            }
+        }
+        let entry = match self.find(index)? {
+            Some(entry) => entry.clone(),
+            None => return Ok(false),
+        };
+        let Some(entry) = index.manifests.iter_mut().find(|other| **other == entry) else { return Ok(false) };
+        let mut changed = false;
+        if entry.annotation(KIND).is_none() {
+            let is_index = matches!(
+                entry.descriptor.media_type.as_str(),
+                media_type::OCI_INDEX | media_type::DOCKER_MANIFEST_LIST
+            );
+            entry.set_annotation(KIND, if is_index { KIND_INDEX } else { KIND_IMAGE });
+            changed = true;
+        }
+        if let Some(name) = &self.new_name
+            && entry.annotation(REF_NAME) != Some(name)
+        {
+            entry.set_annotation(REF_NAME, name);
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    async fn lock(&self, folder: &Folder, call: &Call) -> Result<File> {
+        let fd = folder.fd.try_clone().map_err(|e| self.error(Code::Io, e))?;
+        // A clone shares its lock with the original; another open of the same folder does not.
+        let fd = rustix::fs::openat(&fd, ".", OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|e| self.error(Code::Io, e))?;
+        let file = File::from(fd);
+        loop {
+            call.check().map_err(|e| e.context(format_args!("{}: waiting for another writer", self.image)))?;
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(2)),
+                Err(TryLockError::Error(e)) => {
+                    return Err(self.error(Code::Io, format_args!("cannot lock the layout: {e}")));
+                }
+            }
+        }
+    }
+
+    fn write_blob(&self, folder: &Folder, bytes: &[u8]) -> Result<()> {
+        let digest = Digest::sha256(bytes);
+        let folders = ["blobs", digest.algorithm_name()];
+        let there = folder.read(&["blobs", digest.algorithm_name(), digest.hex()], bytes.len() as u64);
+        if there.is_ok_and(|there| there.is_some_and(|there| there == bytes)) {
+            return Ok(());
+        }
+        folder
+            .replace(&folders, digest.hex(), bytes)
+            .map_err(|e| self.error(Code::Io, format_args!("cannot write blob {digest}: {e}")))
+    }
+
+    /// Looks for a manifest whose subject is `subject` and whose content is a sigstore bundle: `cosign save` leaves them
+    /// among the blobs without an entry.
+    fn scan_for_bundles(&self, subject: &Digest) -> Result<bool> {
+        let folder = self.open()?;
+        let index = self.index(&folder)?;
+        let is_bundle = |text: &str| text.starts_with(media_type::SIGSTORE_BUNDLE_PREFIX);
+        if let Some(entry) =
+            index.manifests.iter().find(|entry| entry.descriptor.artifact_type.as_deref().is_some_and(is_bundle))
+            && self.is_bundle_of(&folder, entry.descriptor.digest.hex(), subject)
+        {
+            return Ok(true);
+        }
+        let Ok(blobs) = folder.open_folder(&["blobs", "sha256"]) else { return Ok(false) };
+        let list = rustix::fs::Dir::read_from(&blobs).map_err(|e| self.error(Code::Io, e))?;
+        for (count, file) in list.enumerate() {
+            if count > MAX_SCANNED_BLOBS {
+                return Err(self.error(Code::TooLarge, "the layout holds too many blobs to look for bundles"));
+            }
+            let file = file.map_err(|e| self.error(Code::Io, e))?;
+            if let Ok(name) = file.file_name().to_str()
+                && name.len() == 64
+                && self.is_bundle_of(&folder, name, subject)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_bundle_of(&self, folder: &Folder, hex: &str, subject: &Digest) -> bool {
+        // A bundle's manifest has under 2 KiB; layers are not read.
+        let Ok(Some(bytes)) = folder.read(&["blobs", "sha256", hex], 64 << 10) else { return false };
+        if !bytes.starts_with(b"{") {
+            return false;
+        }
+        let Ok(manifest) = Manifest::parse(&bytes, None) else { return false };
+        manifest.subject.is_some_and(|s| s.digest == *subject)
+            && manifest.layers.iter().any(|layer| layer.media_type.starts_with(media_type::SIGSTORE_BUNDLE_PREFIX))
+    }
+}
+
+impl Store for Layout {
+    fn image<'a>(&'a self, _call: &'a Call) -> BoxFuture<'a, Result<Image>> {
+        Box::pin(async { self.read_image() })
+    }
+
+    fn signature_image<'a>(
+        &'a self,
+        subject: &'a Digest,
+        suffix: &'a str,
+        _call: &'a Call,
+    ) -> BoxFuture<'a, Result<Option<StoredManifest>>> {
+        Box::pin(async move {
+            let folder = self.open()?;
+            let index = self.index(&folder)?;
+            self.read_signature_image(&folder, &index, subject, suffix)
+        })
+    }
+
+    fn blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        cap: u64,
+        _call: &'a Call,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
+        Box::pin(async move { self.read_blob(&self.open()?, descriptor, cap) })
+    }
+
+    fn has_bundles<'a>(&'a self, subject: &'a Digest, _call: &'a Call) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move { self.scan_for_bundles(subject) })
+    }
+
+    fn update<'a>(
+        &'a self,
+        subject: &'a Digest,
+        suffix: &'a str,
+        merge: Merge<'a>,
+        call: &'a Call,
+    ) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(self.write(subject, suffix, merge, call))
+    }
+
+    fn signature_reference(&self, subject: &Digest, suffix: &str) -> String {
+        format!("oci:{}:{}", self.image.path().display(), legacy::tag(subject, suffix))
+    }
+
+    fn pinned(&self, digest: &Digest) -> String {
+        format!("oci:{}@{digest}", self.image.path().display())
+    }
+}
+
+fn has_name(entry: &IndexEntry, name: &str) -> bool {
+    entry.annotation(REF_NAME) == Some(name) || entry.annotation(CONTAINERD_NAME) == Some(name)
+}
+
+/// Whether an entry is a signature, attestation or SBOM rather than an image.
+fn is_attachment(entry: &IndexEntry) -> bool {
+    let by_kind = matches!(entry.annotation(KIND), Some(KIND_SIGNATURES | KIND_ATTESTATIONS));
+    let by_name = entry.annotation(REF_NAME).and_then(|name| name.strip_prefix("sha256-")).is_some_and(|rest| {
+        rest.len() > 64 && rest.is_char_boundary(64) && {
+            let (hex, suffix) = rest.split_at(64);
+            hex.bytes().all(|b| b.is_ascii_hexdigit()) && matches!(suffix, ".sig" | ".att" | ".sbom" | ".cosign")
+        }
+    });
+    let is_bundle = |text: &String| text.starts_with(media_type::SIGSTORE_BUNDLE_PREFIX);
+    by_kind || by_name || entry.descriptor.artifact_type.as_ref().is_some_and(is_bundle)
+}
+
+/// The images of a layout, for messages.
+fn names(index: &Index) -> String {
+    let images = index.manifests.iter().filter(|entry| !is_attachment(entry)).take(10);
+    let names: Vec<String> = images
+        .map(|entry| match entry.annotation(REF_NAME) {
+            Some(name) => name.chars().take(100).collect(),
+            None => entry.descriptor.digest.to_string(),
+        })
+        .collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}
+
+enum FileError {
+    Io(rustix::io::Errno),
+    NotRegular,
+    TooLarge(u64, u64),
+}
+
+/// An open folder; every path below it is opened step by step.
+struct Folder {
+    fd: OwnedFd,
+}
+
+const NAME_OF_TEMPORARY: &str = ".cosign-writing";
+
+impl Folder {
+    fn open_folder(&self, path: &[&str]) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut fd = rustix::fs::openat(&self.fd, ".", flags, Mode::empty())?;
+        for step in path {
+            fd = rustix::fs::openat(&fd, *step, flags, Mode::empty())?;
+        }
+        Ok(fd)
+    }
+
+    /// Reads a regular file of at most `cap` bytes; `None` when it is not there.
+    fn read(&self, path: &[&str], cap: u64) -> Result<Option<Vec<u8>>, FileError> {
+        use rustix::io::Errno;
+        let classify = |e: Errno| match e {
+            Errno::NOENT => Ok(None),
+            Errno::LOOP | Errno::NOTDIR | Errno::MLINK | Errno::NXIO => Err(FileError::NotRegular),
+            e => Err(FileError::Io(e)),
+        };
+        let Some((name, folders)) = path.split_last() else { return Ok(None) };
+        let folder = match self.open_folder(folders) {
+            Ok(folder) => folder,
+            Err(e) => return classify(e),
+        };
+        // NONBLOCK: opening a FIFO must not wait for a writer.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let fd = match rustix::fs::openat(&folder, *name, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(e) => return classify(e),
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(FileError::Io)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(FileError::NotRegular);
+        }
+        let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+        if size > cap {
+            return Err(FileError::TooLarge(size, cap));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        // One byte more than allowed, so that a file that grows meanwhile is noticed.
+        let mut limited = File::from(fd).take(cap.saturating_add(1));
+        limited
+            .read_to_end(&mut bytes)
+            .map_err(|e| FileError::Io(rustix::io::Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
+        if bytes.len() as u64 > cap {
+            return Err(FileError::TooLarge(bytes.len() as u64, cap));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Puts a file in place whole: written beside it, synced, renamed, and the folder synced. On failure nothing of it
+    /// stays. Only called with the lock held, so one temporary name serves all.
+    fn replace(&self, folders: &[&str], name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        let folder = self.open_folder(folders)?;
+        // What a killed writer left behind.
+        match rustix::fs::unlinkat(&folder, NAME_OF_TEMPORARY, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+        let mut file = File::from(rustix::fs::openat(&folder, NAME_OF_TEMPORARY, flags, mode)?);
+        let written = file
+            .write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| rustix::fs::renameat(&folder, NAME_OF_TEMPORARY, &folder, name).map_err(Into::into));
+        if let Err(e) = written {
+            let _ = rustix::fs::unlinkat(&folder, NAME_OF_TEMPORARY, AtFlags::empty());
+            return Err(e);
+        }
+        rustix::fs::fsync(&folder)?;
+        Ok(())
+    }
+}
