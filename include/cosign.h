@@ -1,0 +1,756 @@
+/* cosign.h: sign and verify container images.
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * The ten rules of this interface
+ *
+ *  1. Types in signatures: int32_t, uint32_t, uint64_t, size_t; const char * is text, UTF-8 with a NUL at its end;
+ *     const void * with a size_t is bytes, and NULL with 0 is empty; pointers to opaque types; function pointers.
+ *     No struct, no enum, no bool, no varargs.
+ *  2. A function that can fail returns a cosign_code; 0 is success. Its last parameter is cosign_error **err, which
+ *     may be NULL. *err is NULL after success and an owned error otherwise; what was in *err before is overwritten
+ *     without being read, so start with NULL and free after a failure. All other outs are set to NULL first and
+ *     filled only on success.
+ *  3. A T * that is returned or written to an out is owned: free it with cosign_T_free. const results are borrowed
+ *     from the argument and live as long as it does. Every _free accepts NULL. Never free(3) our objects; all that
+ *     you pass in is copied.
+ *  4. const T * is safe on the same object from many threads at once; T * is for one thread at a time. Clients, keys,
+ *     errors, buffers and verifications never change.
+ *  5. Builders (options, policies, calls) have void setters. A bad value is kept as the builder's first error and
+ *     returned, naming the setter, by the function that uses the builder. A builder can be used again.
+ *  6. A callback's last parameter is void *user_data. It is registered with a finalizer (may be NULL) that runs
+ *     exactly once. Callbacks run on the thread that made the call, never two at once for one call object. They may
+ *     call libcosign, but not free the objects in use. They must not throw or longjmp through us.
+ *  7. No init, no shutdown, no global state. We read no environment variable and no file that you did not name (but
+ *     the system's certificate authorities, at the first https request), install no signal handler, change no locale,
+ *     umask or working directory, and print nothing.
+ *  8. After fork() a client made in the parent answers COSIGN_ERR_FORKED in the child: make a new one there. fork
+ *     and exec is always fine. dlclose() keeps the library mapped.
+ *  9. Within one soname things are only added, and codes never change their meaning: expect unknown codes and treat
+ *     them by their range (1xx usage, 2xx key, 3xx verdict, 4xx registry, 5xx stopped, 6xx file, 9xx defect). Ask
+ *     with #if COSIGN_VERSION_NUMBER >= 0x000100, cosign_version_number() and cosign_has_feature().
+ * 10. Names with "dangerous" weaken security.
+ *
+ * Verification fails closed: COSIGN_OK is the only success, a result object exists only then, and a policy that
+ * demands nothing is an error.
+ *
+ * Written by the generate tool from ffi/src: change it there.
+ */
+#ifndef COSIGN_H
+#define COSIGN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** The version this header belongs to; cosign_version_number() tells the one that runs. */
+#define COSIGN_VERSION_MAJOR 0
+#define COSIGN_VERSION_MINOR 1
+#define COSIGN_VERSION_PATCH 0
+#define COSIGN_VERSION_NUMBER 0x000100
+#define COSIGN_VERSION "0.1.0"
+
+#if defined(_WIN32) && !defined(COSIGN_STATIC)
+#define COSIGN_API __declspec(dllimport)
+#elif defined(__GNUC__)
+#define COSIGN_API __attribute__((visibility("default")))
+#else
+#define COSIGN_API
+#endif
+
+#if defined(__GNUC__)
+#define COSIGN_MUST_USE __attribute__((warn_unused_result))
+#else
+#define COSIGN_MUST_USE
+#endif
+
+/** Success. */
+#define COSIGN_OK 0
+/** Only returned by callbacks: "I have no answer, go on without me". */
+#define COSIGN_PASSTHROUGH 1
+
+/** An argument is missing, empty or out of range. */
+#define COSIGN_ERR_ARGUMENT             100
+/** Text is not UTF-8, base64, hex or JSON where that is required. */
+#define COSIGN_ERR_ENCODING             101
+/** An image reference or digest cannot be parsed. */
+#define COSIGN_ERR_REFERENCE            102
+/** This build or version does not do what was asked. */
+#define COSIGN_ERR_UNSUPPORTED          103
+
+/** A key is malformed or in a format that is not accepted. */
+#define COSIGN_ERR_KEY_FORMAT           200
+/** A key's algorithm, curve or size is not accepted. */
+#define COSIGN_ERR_KEY_ALGORITHM        201
+/** The key is encrypted and no password was given. */
+#define COSIGN_ERR_PASSWORD_REQUIRED    202
+/** The password does not open the key, or the key file was changed. */
+#define COSIGN_ERR_PASSWORD_WRONG       203
+
+/** Signatures were read and none satisfies the policy. */
+#define COSIGN_ERR_NO_SIGNATURE_MATCHES 300
+/** The place answered and holds no signature. */
+#define COSIGN_ERR_NO_SIGNATURES        301
+/** A signature does not verify with the key. */
+#define COSIGN_ERR_SIGNATURE_INVALID    302
+/** The signed payload is malformed or names another image. */
+#define COSIGN_ERR_PAYLOAD_MISMATCH     303
+/** A demanded annotation is missing or different. */
+#define COSIGN_ERR_ANNOTATION_MISMATCH  304
+/** Fewer distinct signers than the policy demands. */
+#define COSIGN_ERR_THRESHOLD            305
+/** The policy demands nothing, demands the impossible or has an unknown field. */
+#define COSIGN_ERR_POLICY_EMPTY         306
+
+/** The registry could not be reached or answered with a server error. */
+#define COSIGN_ERR_NETWORK              400
+/** The registry does not accept the credentials. */
+#define COSIGN_ERR_AUTH                 401
+/** The image, tag or layout does not exist. */
+#define COSIGN_ERR_IMAGE_NOT_FOUND      402
+/** The registry denies access. */
+#define COSIGN_ERR_DENIED               403
+/** The TLS connection could not be made or trusted. */
+#define COSIGN_ERR_TLS                  404
+/** No trusted certificate authority was found. */
+#define COSIGN_ERR_TLS_ROOTS            405
+/** The registry asks to slow down. */
+#define COSIGN_ERR_RATE_LIMITED         406
+/** The registry or layout answered with something that is not allowed. */
+#define COSIGN_ERR_PROTOCOL             407
+/** Something is larger, longer or deeper than its limit. */
+#define COSIGN_ERR_TOO_LARGE            408
+/** The registry refused to store it because of what is there already. */
+#define COSIGN_ERR_CONFLICT             409
+/** A server does not have the service that was asked for. */
+#define COSIGN_ERR_SERVICE_NOT_FOUND    410
+/** Stored bytes are not what their digest or size says. */
+#define COSIGN_ERR_CONTENT              411
+
+/** The caller cancelled. */
+#define COSIGN_ERR_CANCELLED            500
+/** The deadline passed. */
+#define COSIGN_ERR_TIMEOUT              501
+/** A callback failed. */
+#define COSIGN_ERR_CALLBACK             502
+/** The client was made before fork(); make a new one in the child. */
+#define COSIGN_ERR_FORKED               503
+
+/** A file could not be read or written. */
+#define COSIGN_ERR_IO                   600
+/** A file is there already and is not overwritten without consent. */
+#define COSIGN_ERR_FILE_EXISTS          601
+
+/** A defect in this library; please report it. */
+#define COSIGN_ERR_INTERNAL             900
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Text or bytes that the caller owns. Immutable; wiped and freed by cosign_buffer_free.
+ */
+typedef struct cosign_buffer cosign_buffer;
+
+/**
+ * What one call, or several, may take and ask: a time limit, a password, and the switch to stop it. Free with
+ * cosign_call_free.
+ */
+typedef struct cosign_call cosign_call;
+
+/**
+ * Finds, signs and verifies images. Immutable: share one client among all threads, and its connections are reused.
+ * Free with cosign_client_free.
+ */
+typedef struct cosign_client cosign_client;
+
+/**
+ * How a client finds images: a builder for cosign_client_new. Free with cosign_client_options_free.
+ */
+typedef struct cosign_client_options cosign_client_options;
+
+/**
+ * Why a call failed. Immutable; free with cosign_error_free.
+ */
+typedef struct cosign_error cosign_error;
+
+/**
+ * What an image must carry to be accepted: a builder for cosign_verify_image. Free with cosign_policy_free.
+ */
+typedef struct cosign_policy cosign_policy;
+
+/**
+ * A decrypted private key. Immutable; its memory is wiped by cosign_private_key_free.
+ */
+typedef struct cosign_private_key cosign_private_key;
+
+/**
+ * A public key. Immutable; free with cosign_public_key_free.
+ */
+typedef struct cosign_public_key cosign_public_key;
+
+/**
+ * Where a password callback puts its answer. It lives as long as the callback runs.
+ */
+typedef struct cosign_secret cosign_secret;
+
+/**
+ * How to sign: a builder for cosign_sign_image. Free with cosign_sign_options_free.
+ */
+typedef struct cosign_sign_options cosign_sign_options;
+
+/**
+ * Proof that an image met a policy; there is none for an image that did not. Immutable; free with
+ * cosign_verification_free.
+ */
+typedef struct cosign_verification cosign_verification;
+
+/**
+ * COSIGN_OK, or one of the COSIGN_ERR_ numbers. Expect numbers that this header does not know, and treat them by
+ * their range.
+ */
+typedef int32_t cosign_code;
+
+/**
+ * Asks for a password. Answer with cosign_secret_set and return COSIGN_OK; return COSIGN_PASSTHROUGH for "I have
+ * none", COSIGN_ERR_CANCELLED to stop; any other code fails the call. `attempt` is 1 first and grows while the answer
+ * is wrong; after 3 we give up. 0 asks for the new password of a key that is being written.
+ */
+typedef cosign_code (*cosign_password_cb)(struct cosign_secret *out,
+                                          const char *prompt,
+                                          uint32_t attempt,
+                                          void *user_data);
+
+/**
+ * Destroys user_data. Runs exactly once: when the object that holds the callback is freed, or the callback is
+ * replaced.
+ */
+typedef void (*cosign_finalizer)(void *user_data);
+
+/**
+ * The version that runs, as 0xMMmmpp: compare with COSIGN_VERSION_NUMBER, the version that was compiled against.
+ * Thread-safe.
+ * @return the number. @since 0.1
+ */
+COSIGN_API uint32_t cosign_version_number(void);
+
+/**
+ * The version that runs, as text: "0.1.0". Thread-safe.
+ * @return the text, never NULL; borrowed from the library for good. @since 0.1
+ */
+COSIGN_API const char *cosign_version_string(void);
+
+/**
+ * Whether this build has a feature: "layout", "registry", "legacy-signatures". Thread-safe.
+ * @param name  the feature; NULL and unknown names give 0
+ * @return 1 or 0. @since 0.1
+ */
+COSIGN_API int32_t cosign_has_feature(const char *name);
+
+/**
+ * The stable name of a code: "NO_SIGNATURES" for COSIGN_ERR_NO_SIGNATURES, "OK" for 0, "UNKNOWN" for a number that
+ * this version does not know. Thread-safe.
+ * @param code  the code
+ * @return the text, never NULL; borrowed from the library for good. @since 0.1
+ */
+COSIGN_API const char *cosign_code_name(cosign_code code);
+
+/**
+ * The code of an error, the same that the failed function returned. Thread-safe.
+ * @param err  the error; NULL gives COSIGN_OK
+ * @return the code. @since 0.1
+ */
+COSIGN_API cosign_code cosign_error_code(const struct cosign_error *err);
+
+/**
+ * One line of English that says what was expected, what was found and what to do. Never a secret. Thread-safe.
+ * @param err  the error; NULL gives ""
+ * @return the text, never NULL; borrowed from `err`. @since 0.1
+ */
+COSIGN_API const char *cosign_error_message(const struct cosign_error *err);
+
+/**
+ * The error as a JSON object: "code", "name", "class", "message", and facts such as the HTTP status; a refused
+ * verification carries its whole report as "report". Thread-safe.
+ * @param err  the error; NULL gives ""
+ * @return the text, never NULL; borrowed from `err`. @since 0.1
+ */
+COSIGN_API const char *cosign_error_json(const struct cosign_error *err);
+
+/**
+ * Whether the same call may succeed later. Thread-safe.
+ * @param err  the error; NULL gives 0
+ * @return 1 or 0. @since 0.1
+ */
+COSIGN_API int32_t cosign_error_is_retryable(const struct cosign_error *err);
+
+/**
+ * Frees an error and every text borrowed from it. Any thread, once.
+ * @param err  the error; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_error_free(struct cosign_error *err);
+
+/**
+ * The content, with a NUL after the last byte. Thread-safe.
+ * @param buffer  the buffer; NULL gives ""
+ * @return the first byte, never NULL; borrowed from `buffer`. @since 0.1
+ */
+COSIGN_API const char *cosign_buffer_data(const struct cosign_buffer *buffer);
+
+/**
+ * How many bytes the buffer holds, the NUL at its end not counted. Thread-safe.
+ * @param buffer  the buffer; NULL gives 0
+ * @return the length. @since 0.1
+ */
+COSIGN_API size_t cosign_buffer_len(const struct cosign_buffer *buffer);
+
+/**
+ * Wipes and frees a buffer. Any thread, once.
+ * @param buffer  the buffer; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_buffer_free(struct cosign_buffer *buffer);
+
+/**
+ * Puts a secret where the callback was told to; the bytes are copied and wiped after use. Only inside the callback.
+ * @param secret  the callback's `out`, required; NULL does nothing
+ * @param data    the bytes; NULL with `len` 0 is the empty secret
+ * @param len     how many bytes. Thread: the callback's. @since 0.1
+ */
+COSIGN_API void cosign_secret_set(struct cosign_secret *secret, const void *data, size_t len);
+
+/**
+ * A call without a time limit of its own (the built-in ones for connecting and idling hold) and without callbacks.
+ * @return the call, never NULL; owned: cosign_call_free. Thread-safe. @since 0.1
+ */
+COSIGN_API struct cosign_call *cosign_call_new(void);
+
+/**
+ * Limits the total time of each operation that uses the call, from its start; then it returns COSIGN_ERR_TIMEOUT.
+ * One thread at a time.
+ * @param call        required; NULL does nothing
+ * @param timeout_ms  milliseconds; 0 is no limit. @since 0.1
+ */
+COSIGN_API void cosign_call_set_timeout_ms(struct cosign_call *call, uint64_t timeout_ms);
+
+/**
+ * Says who is asked for passwords: by cosign_private_key_from_pem and cosign_private_key_to_pem, on the thread that
+ * calls them. Replaces what was set before. One thread at a time.
+ * @param call       required; with NULL only the finalizer runs
+ * @param callback   asks for the password; NULL: nobody is asked
+ * @param user_data  handed to the callback; may be NULL. We keep the pointer, and finalizer says when it is done with
+ * @param finalizer  destroys user_data, exactly once, also when callback is NULL; NULL: nothing to destroy. @since 0.1
+ */
+COSIGN_API
+void cosign_call_set_password_cb(struct cosign_call *call,
+                                 cosign_password_cb callback,
+                                 void *user_data,
+                                 cosign_finalizer finalizer);
+
+/**
+ * Stops every operation that uses `call`, now and later; they return COSIGN_ERR_CANCELLED, normally within 50 ms.
+ * Safe from any thread and from a signal handler.
+ * @param call  the call; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_call_cancel(const struct cosign_call *call);
+
+/**
+ * Frees a call and runs the finalizer of its callback. No operation may still use it. Any thread, once.
+ * @param call  the call; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_call_free(struct cosign_call *call);
+
+/**
+ * Makes a new private key. Thread-safe.
+ * @param algorithm  "ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa-2048", "rsa-3072" or "rsa-4096"; NULL
+ *                   for "ecdsa-p256"
+ * @param out        required; receives the key (owned: cosign_private_key_free)
+ * @param err        NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage, 2xx key. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_private_key_generate(const char *algorithm,
+                                        struct cosign_private_key **out,
+                                        struct cosign_error **err);
+
+/**
+ * Opens an encrypted key file. The password comes from the call's callback, on this thread; after 3 wrong answers
+ * COSIGN_ERR_PASSWORD_WRONG. Thread-safe.
+ * @param pem   the file's bytes, required; not required to end with NUL
+ * @param len   how many
+ * @param call  NULL: nobody is asked, and an encrypted key is COSIGN_ERR_PASSWORD_REQUIRED
+ * @param out   required; receives the key (owned: cosign_private_key_free)
+ * @param err   NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage, 2xx key, 5xx stopped. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_private_key_from_pem(const void *pem,
+                                        size_t len,
+                                        const struct cosign_call *call,
+                                        struct cosign_private_key **out,
+                                        struct cosign_error **err);
+
+/**
+ * Imports an unencrypted PKCS#8, SEC 1 or PKCS#1 key that another program made. Thread-safe.
+ * @param pem  the file's bytes, required; not required to end with NUL
+ * @param len  how many
+ * @param out  required; receives the key (owned: cosign_private_key_free)
+ * @param err  NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage, 2xx key. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_private_key_import_pem(const void *pem,
+                                          size_t len,
+                                          struct cosign_private_key **out,
+                                          struct cosign_error **err);
+
+/**
+ * Writes a key as an encrypted key file. The new password comes from the call's callback with attempt 0, on this
+ * thread. Thread-safe on the same key.
+ * @param key     required
+ * @param format  "sigstore" or "cosign", the form of 2021 for older readers; NULL for "sigstore"
+ * @param call    carries the password callback; NULL is COSIGN_ERR_PASSWORD_REQUIRED
+ * @param out     required; receives the PEM text (owned: cosign_buffer_free)
+ * @param err     NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage, 2xx key, 5xx stopped. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_private_key_to_pem(const struct cosign_private_key *key,
+                                      const char *format,
+                                      const struct cosign_call *call,
+                                      struct cosign_buffer **out,
+                                      struct cosign_error **err);
+
+/**
+ * The public half of a private key. Thread-safe on the same key.
+ * @param key  required
+ * @param out  required; receives the public key (owned: cosign_public_key_free)
+ * @param err  NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_private_key_public(const struct cosign_private_key *key,
+                                      struct cosign_public_key **out,
+                                      struct cosign_error **err);
+
+/**
+ * Wipes and frees a private key. Any thread, once.
+ * @param key  the key; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_private_key_free(struct cosign_private_key *key);
+
+/**
+ * Reads a PEM block "PUBLIC KEY". Thread-safe.
+ * @param pem  the file's bytes, required; not required to end with NUL
+ * @param len  how many
+ * @param out  required; receives the key (owned: cosign_public_key_free)
+ * @param err  NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage, 2xx key. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_public_key_from_pem(const void *pem,
+                                       size_t len,
+                                       struct cosign_public_key **out,
+                                       struct cosign_error **err);
+
+/**
+ * Writes a public key as a PEM block "PUBLIC KEY". Thread-safe on the same key.
+ * @param key  required
+ * @param out  required; receives the PEM text (owned: cosign_buffer_free)
+ * @param err  NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_public_key_to_pem(const struct cosign_public_key *key,
+                                     struct cosign_buffer **out,
+                                     struct cosign_error **err);
+
+/**
+ * SHA-256 of the key's SubjectPublicKeyInfo, in lower-case hex. Thread-safe.
+ * @param key  the key; NULL gives ""
+ * @return the text, never NULL; borrowed from `key`. @since 0.1
+ */
+COSIGN_API const char *cosign_public_key_fingerprint(const struct cosign_public_key *key);
+
+/**
+ * Frees a public key. Any thread, once.
+ * @param key  the key; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_public_key_free(struct cosign_public_key *key);
+
+/**
+ * The default options: system certificate authorities, no credentials, layouts allowed. Thread-safe.
+ * @return the options, never NULL; owned: cosign_client_options_free. @since 0.1
+ */
+COSIGN_API struct cosign_client_options *cosign_client_options_new(void);
+
+/**
+ * Sets the text of the User-Agent header. One thread at a time.
+ * @param options     required; NULL does nothing
+ * @param user_agent  required; visible ASCII. @since 0.1
+ */
+COSIGN_API void cosign_client_options_set_user_agent(struct cosign_client_options *options, const char *user_agent);
+
+/**
+ * Trusts more certificate authorities, beside the system's. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param pem      PEM blocks "CERTIFICATE", required
+ * @param len      how many bytes. @since 0.1
+ */
+COSIGN_API void cosign_client_options_add_ca_pem(struct cosign_client_options *options, const void *pem, size_t len);
+
+/**
+ * Sets a user and password for a registry. One thread at a time.
+ * @param options   required; NULL does nothing
+ * @param host      "registry.example" or "registry.example:5000", required
+ * @param user      required
+ * @param password  required; never written to a log or an error. @since 0.1
+ */
+COSIGN_API
+void cosign_client_options_set_auth_basic(struct cosign_client_options *options,
+                                          const char *host,
+                                          const char *user,
+                                          const char *password);
+
+/**
+ * Sets a bearer token for a registry. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param host     "registry.example" or "registry.example:5000", required
+ * @param token    required; never written to a log or an error. @since 0.1
+ */
+COSIGN_API
+void cosign_client_options_set_auth_token(struct cosign_client_options *options,
+                                          const char *host,
+                                          const char *token);
+
+/**
+ * Takes credentials from the text of a docker config.json. No file is read and no credential helper is run. One
+ * thread at a time.
+ * @param options  required; NULL does nothing
+ * @param json     the text, required
+ * @param len      how many bytes. @since 0.1
+ */
+COSIGN_API
+void cosign_client_options_set_docker_config(struct cosign_client_options *options,
+                                             const void *json,
+                                             size_t len);
+
+/**
+ * Talks plain HTTP to this host: everyone on the way can read credentials and change what is not signed. Loopback
+ * hosts need no permission. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param host     "registry.example" or "registry.example:5000", required. @since 0.1
+ */
+COSIGN_API void cosign_client_options_dangerous_allow_http(struct cosign_client_options *options, const char *host);
+
+/**
+ * Whether "oci:PATH" names an OCI image layout on disk; allowed by default. Switch it off in a service that takes
+ * references from strangers. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param allowed  0 refuses such references; anything else allows them. @since 0.1
+ */
+COSIGN_API void cosign_client_options_set_layouts(struct cosign_client_options *options, int32_t allowed);
+
+/**
+ * Frees the options; clients made from them keep theirs. Any thread, once.
+ * @param options  the options; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_client_options_free(struct cosign_client_options *options);
+
+/**
+ * Makes a client. Nothing is connected, read or started until it is used. Thread-safe on the same options.
+ * @param options  NULL for the defaults; copied
+ * @param out      required; receives the client (owned: cosign_client_free)
+ * @param err      NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_client_new(const struct cosign_client_options *options,
+                              struct cosign_client **out,
+                              struct cosign_error **err);
+
+/**
+ * Pins what a reference names now to its digest: "registry/repo@sha256:...", or "oci:PATH@sha256:...". Blocks; network,
+ * or files for a layout. Thread-safe on the same client.
+ * @param client     required
+ * @param reference  "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
+ * @param call       NULL: no limit but the built-in ones
+ * @param out        required; receives the pinned reference (owned: cosign_buffer_free)
+ * @param err        NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage, 4xx registry, 5xx stopped, 6xx file. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_client_resolve(const struct cosign_client *client,
+                                  const char *reference,
+                                  const struct cosign_call *call,
+                                  struct cosign_buffer **out,
+                                  struct cosign_error **err);
+
+/**
+ * Frees a client and ends its thread; calls must have returned. Any thread, once; in a forked child too.
+ * @param client  the client; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_client_free(struct cosign_client *client);
+
+/**
+ * The default options: no annotations. Thread-safe.
+ * @return the options, never NULL; owned: cosign_sign_options_free. @since 0.1
+ */
+COSIGN_API struct cosign_sign_options *cosign_sign_options_new(void);
+
+/**
+ * Signs this pair along with the image's digest. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param key      required, not empty
+ * @param value    required. @since 0.1
+ */
+COSIGN_API
+void cosign_sign_options_add_annotation(struct cosign_sign_options *options,
+                                        const char *key,
+                                        const char *value);
+
+/**
+ * Frees the options. Any thread, once.
+ * @param options  the options; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_sign_options_free(struct cosign_sign_options *options);
+
+/**
+ * Signs what `reference` names now, and stores the signature beside it in the registry or layout. Blocks; network, or
+ * files for a layout. Thread-safe on the same client.
+ * @param client      required
+ * @param reference   "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
+ * @param key         required
+ * @param options     NULL for the defaults
+ * @param call        NULL: no limit but the built-in ones
+ * @param out_digest  NULL, or receives the digest that was signed (owned: cosign_buffer_free)
+ * @param err         NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage, 2xx key, 4xx registry, 5xx stopped, 6xx file. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_sign_image(const struct cosign_client *client,
+                              const char *reference,
+                              const struct cosign_private_key *key,
+                              const struct cosign_sign_options *options,
+                              const struct cosign_call *call,
+                              struct cosign_buffer **out_digest,
+                              struct cosign_error **err);
+
+/**
+ * A policy that demands nothing yet, which verification refuses: add a key. Thread-safe.
+ * @return the policy, never NULL; owned: cosign_policy_free. @since 0.1
+ */
+COSIGN_API struct cosign_policy *cosign_policy_new(void);
+
+/**
+ * Accepts signatures of this key. Of several keys any one will do, unless cosign_policy_set_threshold demands more.
+ * One thread at a time.
+ * @param policy  required; NULL does nothing
+ * @param key     required; copied. @since 0.1
+ */
+COSIGN_API void cosign_policy_add_key(struct cosign_policy *policy, const struct cosign_public_key *key);
+
+/**
+ * Demands that the signed annotations hold this pair. One thread at a time.
+ * @param policy  required; NULL does nothing
+ * @param key     required, not empty
+ * @param value   required. @since 0.1
+ */
+COSIGN_API void cosign_policy_require_annotation(struct cosign_policy *policy, const char *key, const char *value);
+
+/**
+ * Demands acceptable signatures of this many distinct keys; 1 by default. One thread at a time.
+ * @param policy     required; NULL does nothing
+ * @param threshold  at least 1, and not more than the keys of the policy; else verification is
+ *                   COSIGN_ERR_POLICY_EMPTY. @since 0.1
+ */
+COSIGN_API void cosign_policy_set_threshold(struct cosign_policy *policy, uint32_t threshold);
+
+/**
+ * Frees a policy. Any thread, once.
+ * @param policy  the policy; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_policy_free(struct cosign_policy *policy);
+
+/**
+ * COSIGN_OK means: the policy is met. `*out` then says by whom, and for which digest; use that digest, not the tag,
+ * from here on. On any other result `*out` is NULL. A policy without a key is an error. Blocks; network, or files for
+ * a layout. Thread-safe on the same client and policy.
+ * @param client     required
+ * @param reference  "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
+ * @param policy     required
+ * @param call       NULL: no limit but the built-in ones
+ * @param out        required; receives the proof (owned: cosign_verification_free)
+ * @param err        NULL, or receives the error (owned: cosign_error_free); its JSON carries the report
+ * @return COSIGN_OK; 1xx usage, 3xx refused, 4xx unknown: the evidence could not be read (but 402: no such image),
+ *         5xx stopped, 6xx file. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_verify_image(const struct cosign_client *client,
+                                const char *reference,
+                                const struct cosign_policy *policy,
+                                const struct cosign_call *call,
+                                struct cosign_verification **out,
+                                struct cosign_error **err);
+
+/**
+ * The digest that was verified, "sha256:...". Act on it, not on the tag. Thread-safe.
+ * @param verification  the proof; NULL gives ""
+ * @return the text, never NULL; borrowed from `verification`. @since 0.1
+ */
+COSIGN_API const char *cosign_verification_digest(const struct cosign_verification *verification);
+
+/**
+ * The image pinned to that digest: "registry/repo@sha256:..." or "oci:PATH@sha256:...". Thread-safe.
+ * @param verification  the proof; NULL gives ""
+ * @return the text, never NULL; borrowed from `verification`. @since 0.1
+ */
+COSIGN_API const char *cosign_verification_reference(const struct cosign_verification *verification);
+
+/**
+ * How many signatures the policy accepted. Thread-safe.
+ * @param verification  the proof; NULL gives 0
+ * @return the number, at least 1 for a proof. @since 0.1
+ */
+COSIGN_API size_t cosign_verification_count(const struct cosign_verification *verification);
+
+/**
+ * The exact bytes that an accepted signature signed, with a NUL after the last one. Thread-safe.
+ * @param verification  the proof; NULL gives ""
+ * @param index         from 0; at or above cosign_verification_count gives ""
+ * @param len           NULL, or receives how many bytes
+ * @return the bytes, never NULL; borrowed from `verification`. @since 0.1
+ */
+COSIGN_API
+const char *cosign_verification_payload(const struct cosign_verification *verification,
+                                        size_t index,
+                                        size_t *len);
+
+/**
+ * The proof as JSON: the digest, and every signature with every check: passed, failed or skipped, and why.
+ * Thread-safe.
+ * @param verification  the proof; NULL gives ""
+ * @return the text, never NULL; borrowed from `verification`. @since 0.1
+ */
+COSIGN_API const char *cosign_verification_json(const struct cosign_verification *verification);
+
+/**
+ * Frees a proof and every text borrowed from it. Any thread, once.
+ * @param verification  the proof; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_verification_free(struct cosign_verification *verification);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

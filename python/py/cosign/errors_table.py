@@ -1,0 +1,41 @@
+# Written by `cargo run -p cosign-tests --bin generate` from core/src/error.rs: change it there.
+"""The table of error codes: name -> (number, exit code, exception class, retryable, class)."""
+
+from __future__ import annotations
+
+ERRORS: dict[str, tuple[int, int, str, bool, str]] = {
+    "ARGUMENT": (100, 2, "ArgumentError", False, "usage"),
+    "ENCODING": (101, 2, "ArgumentError", False, "usage"),
+    "REFERENCE": (102, 2, "InvalidReference", False, "usage"),
+    "UNSUPPORTED": (103, 1, "UnsupportedError", False, "usage"),
+    "KEY_FORMAT": (200, 3, "KeyFileError", False, "key"),
+    "KEY_ALGORITHM": (201, 3, "UnsupportedKey", False, "key"),
+    "PASSWORD_REQUIRED": (202, 3, "PasswordRequired", False, "key"),
+    "PASSWORD_WRONG": (203, 3, "WrongPassword", False, "key"),
+    "NO_SIGNATURE_MATCHES": (300, 12, "NoMatchingSignatures", False, "refused"),
+    "NO_SIGNATURES": (301, 10, "NoSignatures", False, "refused"),
+    "SIGNATURE_INVALID": (302, 12, "SignatureInvalid", False, "refused"),
+    "PAYLOAD_MISMATCH": (303, 12, "ClaimMismatch", False, "refused"),
+    "ANNOTATION_MISMATCH": (304, 12, "ClaimMismatch", False, "refused"),
+    "THRESHOLD": (305, 12, "ThresholdNotMet", False, "refused"),
+    "POLICY_EMPTY": (306, 3, "InvalidPolicy", False, "usage"),
+    "NETWORK": (400, 20, "RegistryUnavailable", True, "unknown"),
+    "AUTH": (401, 21, "AuthenticationError", False, "unknown"),
+    "IMAGE_NOT_FOUND": (402, 11, "ImageNotFound", False, "refused"),
+    "DENIED": (403, 21, "AuthenticationError", False, "unknown"),
+    "TLS": (404, 20, "RegistryUnavailable", False, "unknown"),
+    "TLS_ROOTS": (405, 20, "RegistryUnavailable", False, "unknown"),
+    "RATE_LIMITED": (406, 22, "RateLimited", True, "unknown"),
+    "PROTOCOL": (407, 20, "RegistryError", False, "unknown"),
+    "TOO_LARGE": (408, 20, "RegistryError", False, "unknown"),
+    "CONFLICT": (409, 20, "RegistryError", True, "unknown"),
+    "SERVICE_NOT_FOUND": (410, 20, "RegistryError", False, "unknown"),
+    "CONTENT": (411, 20, "RegistryError", False, "unknown"),
+    "CANCELLED": (500, 130, "Cancelled", True, "stopped"),
+    "TIMEOUT": (501, 20, "RegistryTimeout", True, "unknown"),
+    "CALLBACK": (502, 1, "CallbackError", False, "stopped"),
+    "FORKED": (503, 1, "ForkedError", False, "stopped"),
+    "IO": (600, 1, "FileError", False, "file"),
+    "FILE_EXISTS": (601, 1, "FileError", False, "file"),
+    "INTERNAL": (900, 1, "InternalError", False, "internal"),
+}
