@@ -324,12 +324,16 @@ pub fn check_realm(
     if !url.username().is_empty() || url.password().is_some() {
         return Err(refuse("it carries a user name or password"));
     }
-    let same_place = url.host_str() == registry.host_str() && url.port_or_known_default() == registry.port_or_known_default();
+    let same_place =
+        url.host_str() == registry.host_str() && url.port_or_known_default() == registry.port_or_known_default();
     if is_private(&url) && !same_place && !is_private(registry) {
         return Err(refuse("it is an address of a private network"));
     }
     let realm_host = url.host_str().unwrap_or_default();
-    if with_credentials && owner(&url) != owner(registry) && !(is_loopback(&url) && is_loopback(registry)) && !permitted(realm_host)
+    if with_credentials
+        && owner(&url) != owner(registry)
+        && !(is_loopback(&url) && is_loopback(registry))
+        && !permitted(realm_host)
     {
         return Err(refuse("it belongs to another domain than the registry"));
     }

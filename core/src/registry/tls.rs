@@ -35,7 +35,9 @@ fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
 pub fn check_ca(pem: &[u8]) -> Result<()> {
     match certificates(pem) {
         Some(_) => Ok(()),
-        None => Err(Error::new(Code::Argument, "the CA certificates are not PEM: expected -----BEGIN CERTIFICATE-----")),
+        None => {
+            Err(Error::new(Code::Argument, "the CA certificates are not PEM: expected -----BEGIN CERTIFICATE-----"))
+        }
     }
 }
 
