@@ -11,6 +11,7 @@ use aws_lc_rs::signature::{
 };
 use zeroize::Zeroizing;
 
+use super::der::{OCTET_STRING, Reader};
 use super::{Hash, KeyAlgorithm, Secret, Signer};
 use crate::error::{Code, Error, Result};
 
@@ -92,15 +93,21 @@ impl Signer for Loaded {
     }
 }
 
-/// A new RSA key: PKCS#8, DER.
+/// A new RSA key: `RSAPrivateKey`, DER.
 pub(super) fn generate_rsa(algorithm: KeyAlgorithm) -> Result<Zeroizing<Vec<u8>>> {
     let size = match algorithm {
         KeyAlgorithm::Rsa2048 => KeySize::Rsa2048,
         KeyAlgorithm::Rsa3072 => KeySize::Rsa3072,
         _ => KeySize::Rsa4096,
     };
-    let failed = |_| Error::new(Code::Internal, "making the RSA key failed");
-    let key = RsaKeyPair::generate(size).map_err(failed)?;
-    let der: Pkcs8V1Der<'static> = key.as_der().map_err(failed)?;
-    Ok(Zeroizing::new(der.as_ref().to_vec()))
+    let failed = || Error::new(Code::Internal, "making the RSA key failed");
+    let key = RsaKeyPair::generate(size).map_err(|_| failed())?;
+    let pkcs8: Pkcs8V1Der<'static> = key.as_der().map_err(|_| failed())?;
+    let inner = || {
+        let mut info = Reader::new(pkcs8.as_ref()).sequence()?;
+        info.unsigned()?;
+        info.sequence()?;
+        info.take(OCTET_STRING)
+    };
+    Ok(Zeroizing::new(inner().map_err(|_| failed())?.to_vec()))
 }

@@ -257,7 +257,7 @@ pub(crate) fn generate(algorithm: KeyAlgorithm) -> Result<Secret> {
     }
     Backend::active().require(algorithm)?;
     #[cfg(feature = "backend-aws-lc")]
-    return rsa::split(aws_lc::generate_rsa(algorithm)?).map(|(_, secret)| secret);
+    return rsa::private_key(&aws_lc::generate_rsa(algorithm)?).map(|(_, secret)| secret);
     #[cfg(not(feature = "backend-aws-lc"))]
     return Err(Error::new(Code::Unsupported, format!("this build cannot make {algorithm} keys")));
 }
