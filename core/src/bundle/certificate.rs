@@ -36,11 +36,11 @@ fn element(input: &[u8]) -> Result<Element<'_>> {
 
 /// The SubjectPublicKeyInfo (DER) of the one PEM certificate in `text` (RFC 5280 §4.1).
 pub fn public_key_der(text: &str) -> Result<Vec<u8>> {
-    let block = pem::decode_first(text.as_bytes()).map_err(|_| bad("no PEM block"))?;
-    if block.label != "CERTIFICATE" {
+    let (block, rest) = pem::decode_with_rest(text.as_bytes()).map_err(|_| bad("no PEM block"))?;
+    if block.label != "CERTIFICATE" || !rest.trim_ascii().is_empty() {
         return Err(bad("expected one CERTIFICATE"));
     }
-    let certificate = element(&block.der)?;
+    let certificate = element(&block.contents)?;
     let mut next = element(certificate.content)?.content;
     // version [0] (optional), serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo
     let first = element(next)?;
