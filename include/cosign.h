@@ -215,10 +215,7 @@ typedef int32_t cosign_code;
  * none", COSIGN_ERR_CANCELLED to stop; any other code fails the call. `attempt` is 1 first and grows while the answer
  * is wrong; after 3 we give up. 0 asks for the new password of a key that is being written.
  */
-typedef cosign_code (*cosign_password_cb)(struct cosign_secret *out,
-                                          const char *prompt,
-                                          uint32_t attempt,
-                                          void *user_data);
+typedef cosign_code (*cosign_password_cb)(cosign_secret *out, const char *prompt, uint32_t attempt, void *user_data);
 
 /**
  * Destroys user_data. Runs exactly once: when the object that holds the callback is freed, or the callback is
@@ -259,14 +256,14 @@ COSIGN_API const char *cosign_code_name(cosign_code code);
  * @param err  the error; NULL gives COSIGN_OK
  * @return the code. @since 0.1
  */
-COSIGN_API cosign_code cosign_error_code(const struct cosign_error *err);
+COSIGN_API cosign_code cosign_error_code(const cosign_error *err);
 
 /**
  * One line of English that says what was expected, what was found and what to do. Never a secret. Thread-safe.
  * @param err  the error; NULL gives ""
  * @return the text, never NULL; borrowed from `err`. @since 0.1
  */
-COSIGN_API const char *cosign_error_message(const struct cosign_error *err);
+COSIGN_API const char *cosign_error_message(const cosign_error *err);
 
 /**
  * The error as a JSON object: "code", "name", "class", "message", and facts such as the HTTP status; a refused
@@ -274,40 +271,40 @@ COSIGN_API const char *cosign_error_message(const struct cosign_error *err);
  * @param err  the error; NULL gives ""
  * @return the text, never NULL; borrowed from `err`. @since 0.1
  */
-COSIGN_API const char *cosign_error_json(const struct cosign_error *err);
+COSIGN_API const char *cosign_error_json(const cosign_error *err);
 
 /**
  * Whether the same call may succeed later. Thread-safe.
  * @param err  the error; NULL gives 0
  * @return 1 or 0. @since 0.1
  */
-COSIGN_API int32_t cosign_error_is_retryable(const struct cosign_error *err);
+COSIGN_API int32_t cosign_error_is_retryable(const cosign_error *err);
 
 /**
  * Frees an error and every text borrowed from it. Any thread, once.
  * @param err  the error; NULL does nothing. @since 0.1
  */
-COSIGN_API void cosign_error_free(struct cosign_error *err);
+COSIGN_API void cosign_error_free(cosign_error *err);
 
 /**
  * The content, with a NUL after the last byte. Thread-safe.
  * @param buffer  the buffer; NULL gives ""
  * @return the first byte, never NULL; borrowed from `buffer`. @since 0.1
  */
-COSIGN_API const char *cosign_buffer_data(const struct cosign_buffer *buffer);
+COSIGN_API const char *cosign_buffer_data(const cosign_buffer *buffer);
 
 /**
  * How many bytes the buffer holds, the NUL at its end not counted. Thread-safe.
  * @param buffer  the buffer; NULL gives 0
  * @return the length. @since 0.1
  */
-COSIGN_API size_t cosign_buffer_len(const struct cosign_buffer *buffer);
+COSIGN_API size_t cosign_buffer_len(const cosign_buffer *buffer);
 
 /**
  * Wipes and frees a buffer. Any thread, once.
  * @param buffer  the buffer; NULL does nothing. @since 0.1
  */
-COSIGN_API void cosign_buffer_free(struct cosign_buffer *buffer);
+COSIGN_API void cosign_buffer_free(cosign_buffer *buffer);
 
 /**
  * Puts a secret where the callback was told to; the bytes are copied and wiped after use. Only inside the callback.
@@ -315,13 +312,13 @@ COSIGN_API void cosign_buffer_free(struct cosign_buffer *buffer);
  * @param data    the bytes; NULL with `len` 0 is the empty secret
  * @param len     how many bytes. Thread: the callback's. @since 0.1
  */
-COSIGN_API void cosign_secret_set(struct cosign_secret *secret, const void *data, size_t len);
+COSIGN_API void cosign_secret_set(cosign_secret *secret, const void *data, size_t len);
 
 /**
  * A call without a time limit of its own (the built-in ones for connecting and idling hold) and without callbacks.
  * @return the call, never NULL; owned: cosign_call_free. Thread-safe. @since 0.1
  */
-COSIGN_API struct cosign_call *cosign_call_new(void);
+COSIGN_API cosign_call *cosign_call_new(void);
 
 /**
  * Limits the total time of each operation that uses the call, from its start; then it returns COSIGN_ERR_TIMEOUT.
@@ -329,7 +326,7 @@ COSIGN_API struct cosign_call *cosign_call_new(void);
  * @param call        required; NULL does nothing
  * @param timeout_ms  milliseconds; 0 is no limit. @since 0.1
  */
-COSIGN_API void cosign_call_set_timeout_ms(struct cosign_call *call, uint64_t timeout_ms);
+COSIGN_API void cosign_call_set_timeout_ms(cosign_call *call, uint64_t timeout_ms);
 
 /**
  * Says who is asked for passwords: by cosign_private_key_from_pem and cosign_private_key_to_pem, on the thread that
@@ -340,7 +337,7 @@ COSIGN_API void cosign_call_set_timeout_ms(struct cosign_call *call, uint64_t ti
  * @param finalizer  destroys user_data, exactly once, also when callback is NULL; NULL: nothing to destroy. @since 0.1
  */
 COSIGN_API
-void cosign_call_set_password_cb(struct cosign_call *call,
+void cosign_call_set_password_cb(cosign_call *call,
                                  cosign_password_cb callback,
                                  void *user_data,
                                  cosign_finalizer finalizer);
@@ -350,13 +347,13 @@ void cosign_call_set_password_cb(struct cosign_call *call,
  * Safe from any thread and from a signal handler.
  * @param call  the call; NULL does nothing. @since 0.1
  */
-COSIGN_API void cosign_call_cancel(const struct cosign_call *call);
+COSIGN_API void cosign_call_cancel(const cosign_call *call);
 
 /**
  * Frees a call and runs the finalizer of its callback. No operation may still use it. Any thread, once.
  * @param call  the call; NULL does nothing. @since 0.1
  */
-COSIGN_API void cosign_call_free(struct cosign_call *call);
+COSIGN_API void cosign_call_free(cosign_call *call);
 
 /**
  * Makes a new private key. Thread-safe.
@@ -369,8 +366,8 @@ COSIGN_API void cosign_call_free(struct cosign_call *call);
 COSIGN_API
 COSIGN_MUST_USE
 cosign_code cosign_private_key_generate(const char *algorithm,
-                                        struct cosign_private_key **out,
-                                        struct cosign_error **err);
+                                        cosign_private_key **out,
+                                        cosign_error **err);
 
 /**
  * Opens an encrypted key file. The password comes from the call's callback, on this thread; after 3 wrong answers
@@ -386,9 +383,9 @@ COSIGN_API
 COSIGN_MUST_USE
 cosign_code cosign_private_key_from_pem(const void *pem,
                                         size_t len,
-                                        const struct cosign_call *call,
-                                        struct cosign_private_key **out,
-                                        struct cosign_error **err);
+                                        const cosign_call *call,
+                                        cosign_private_key **out,
+                                        cosign_error **err);
 
 /**
  * Imports an unencrypted PKCS#8, SEC 1 or PKCS#1 key that another program made. Thread-safe.
@@ -402,8 +399,8 @@ COSIGN_API
 COSIGN_MUST_USE
 cosign_code cosign_private_key_import_pem(const void *pem,
                                           size_t len,
-                                          struct cosign_private_key **out,
-                                          struct cosign_error **err);
+                                          cosign_private_key **out,
+                                          cosign_error **err);
 
 /**
  * Writes a key as an encrypted key file. The new password comes from the call's callback with attempt 0, on this
@@ -417,11 +414,11 @@ cosign_code cosign_private_key_import_pem(const void *pem,
  */
 COSIGN_API
 COSIGN_MUST_USE
-cosign_code cosign_private_key_to_pem(const struct cosign_private_key *key,
+cosign_code cosign_private_key_to_pem(const cosign_private_key *key,
                                       const char *format,
-                                      const struct cosign_call *call,
-                                      struct cosign_buffer **out,
-                                      struct cosign_error **err);
+                                      const cosign_call *call,
+                                      cosign_buffer **out,
+                                      cosign_error **err);
 
 /**
  * The public half of a private key. Thread-safe on the same key.
@@ -432,15 +429,15 @@ cosign_code cosign_private_key_to_pem(const struct cosign_private_key *key,
  */
 COSIGN_API
 COSIGN_MUST_USE
-cosign_code cosign_private_key_public(const struct cosign_private_key *key,
-                                      struct cosign_public_key **out,
-                                      struct cosign_error **err);
+cosign_code cosign_private_key_public(const cosign_private_key *key,
+                                      cosign_public_key **out,
+                                      cosign_error **err);
 
 /**
  * Wipes and frees a private key. Any thread, once.
  * @param key  the key; NULL does nothing. @since 0.1
  */
-COSIGN_API void cosign_private_key_free(struct cosign_private_key *key);
+COSIGN_API void cosign_private_key_free(cosign_private_key *key);
 
 /**
  * Reads a PEM block "PUBLIC KEY". Thread-safe.
@@ -454,8 +451,8 @@ COSIGN_API
 COSIGN_MUST_USE
 cosign_code cosign_public_key_from_pem(const void *pem,
                                        size_t len,
-                                       struct cosign_public_key **out,
-                                       struct cosign_error **err);
+                                       cosign_public_key **out,
+                                       cosign_error **err);
 
 /**
  * Writes a public key as a PEM block "PUBLIC KEY". Thread-safe on the same key.
@@ -466,35 +463,35 @@ cosign_code cosign_public_key_from_pem(const void *pem,
  */
 COSIGN_API
 COSIGN_MUST_USE
-cosign_code cosign_public_key_to_pem(const struct cosign_public_key *key,
-                                     struct cosign_buffer **out,
-                                     struct cosign_error **err);
+cosign_code cosign_public_key_to_pem(const cosign_public_key *key,
+                                     cosign_buffer **out,
+                                     cosign_error **err);
 
 /**
  * SHA-256 of the key's SubjectPublicKeyInfo, in lower-case hex. Thread-safe.
  * @param key  the key; NULL gives ""
  * @return the text, never NULL; borrowed from `key`. @since 0.1
  */
-COSIGN_API const char *cosign_public_key_fingerprint(const struct cosign_public_key *key);
+COSIGN_API const char *cosign_public_key_fingerprint(const cosign_public_key *key);
 
 /**
  * Frees a public key. Any thread, once.
  * @param key  the key; NULL does nothing. @since 0.1
  */
-COSIGN_API void cosign_public_key_free(struct cosign_public_key *key);
+COSIGN_API void cosign_public_key_free(cosign_public_key *key);
 
 /**
  * The default options: system certificate authorities, no credentials, layouts allowed. Thread-safe.
  * @return the options, never NULL; owned: cosign_client_options_free. @since 0.1
  */
-COSIGN_API struct cosign_client_options *cosign_client_options_new(void);
+COSIGN_API cosign_client_options *cosign_client_options_new(void);
 
 /**
  * Sets the text of the User-Agent header. One thread at a time.
  * @param options     required; NULL does nothing
  * @param user_agent  required; visible ASCII. @since 0.1
  */
-COSIGN_API void cosign_client_options_set_user_agent(struct cosign_client_options *options, const char *user_agent);
+COSIGN_API void cosign_client_options_set_user_agent(cosign_client_options *options, const char *user_agent);
 
 /**
  * Trusts more certificate authorities, beside the system's. One thread at a time.
@@ -502,7 +499,7 @@ COSIGN_API void cosign_client_options_set_user_agent(struct cosign_client_option
  * @param pem      PEM blocks "CERTIFICATE", required
  * @param len      how many bytes. @since 0.1
  */
-COSIGN_API void cosign_client_options_add_ca_pem(struct cosign_client_options *options, const void *pem, size_t len);
+COSIGN_API void cosign_client_options_add_ca_pem(cosign_client_options *options, const void *pem, size_t len);
 
 /**
  * Sets a user and password for a registry. One thread at a time.
@@ -512,7 +509,7 @@ COSIGN_API void cosign_client_options_add_ca_pem(struct cosign_client_options *o
  * @param password  required; never written to a log or an error. @since 0.1
  */
 COSIGN_API
-void cosign_client_options_set_auth_basic(struct cosign_client_options *options,
+void cosign_client_options_set_auth_basic(cosign_client_options *options,
                                           const char *host,
                                           const char *user,
                                           const char *password);
@@ -524,7 +521,7 @@ void cosign_client_options_set_auth_basic(struct cosign_client_options *options,
  * @param token    required; never written to a log or an error. @since 0.1
  */
 COSIGN_API
-void cosign_client_options_set_auth_token(struct cosign_client_options *options,
+void cosign_client_options_set_auth_token(cosign_client_options *options,
                                           const char *host,
                                           const char *token);
 
@@ -535,10 +532,7 @@ void cosign_client_options_set_auth_token(struct cosign_client_options *options,
  * @param json     the text, required
  * @param len      how many bytes. @since 0.1
  */
-COSIGN_API
-void cosign_client_options_set_docker_config(struct cosign_client_options *options,
-                                             const void *json,
-                                             size_t len);
+COSIGN_API void cosign_client_options_set_docker_config(cosign_client_options *options, const void *json, size_t len);
 
 /**
  * Talks plain HTTP to this host: everyone on the way can read credentials and change what is not signed. Loopback
@@ -546,7 +540,7 @@ void cosign_client_options_set_docker_config(struct cosign_client_options *optio
  * @param options  required; NULL does nothing
  * @param host     "registry.example" or "registry.example:5000", required. @since 0.1
  */
-COSIGN_API void cosign_client_options_dangerous_allow_http(struct cosign_client_options *options, const char *host);
+COSIGN_API void cosign_client_options_dangerous_allow_http(cosign_client_options *options, const char *host);
 
 /**
  * Whether "oci:PATH" names an OCI image layout on disk; allowed by default. Switch it off in a service that takes
@@ -554,13 +548,13 @@ COSIGN_API void cosign_client_options_dangerous_allow_http(struct cosign_client_
  * @param options  required; NULL does nothing
  * @param allowed  0 refuses such references; anything else allows them. @since 0.1
  */
-COSIGN_API void cosign_client_options_set_layouts(struct cosign_client_options *options, int32_t allowed);
+COSIGN_API void cosign_client_options_set_layouts(cosign_client_options *options, int32_t allowed);
 
 /**
  * Frees the options; clients made from them keep theirs. Any thread, once.
  * @param options  the options; NULL does nothing. @since 0.1
  */
-COSIGN_API void cosign_client_options_free(struct cosign_client_options *options);
+COSIGN_API void cosign_client_options_free(cosign_client_options *options);
 
 /**
  * Makes a client. Nothing is connected, read or started until it is used. Thread-safe on the same options.
@@ -571,9 +565,9 @@ COSIGN_API void cosign_client_options_free(struct cosign_client_options *options
  */
 COSIGN_API
 COSIGN_MUST_USE
-cosign_code cosign_client_new(const struct cosign_client_options *options,
-                              struct cosign_client **out,
-                              struct cosign_error **err);
+cosign_code cosign_client_new(const cosign_client_options *options,
+                              cosign_client **out,
+                              cosign_error **err);
 
 /**
  * Pins what a reference names now to its digest: "registry/repo@sha256:...", or "oci:PATH@sha256:...". Blocks; network,
@@ -587,23 +581,23 @@ cosign_code cosign_client_new(const struct cosign_client_options *options,
  */
 COSIGN_API
 COSIGN_MUST_USE
-cosign_code cosign_client_resolve(const struct cosign_client *client,
+cosign_code cosign_client_resolve(const cosign_client *client,
                                   const char *reference,
-                                  const struct cosign_call *call,
-                                  struct cosign_buffer **out,
-                                  struct cosign_error **err);
+                                  const cosign_call *call,
+                                  cosign_buffer **out,
+                                  cosign_error **err);
 
 /**
  * Frees a client and ends its thread; calls must have returned. Any thread, once; in a forked child too.
  * @param client  the client; NULL does nothing. @since 0.1
  */
-COSIGN_API void cosign_client_free(struct cosign_client *client);
+COSIGN_API void cosign_client_free(cosign_client *client);
 
 /**
  * The default options: no annotations. Thread-safe.
  * @return the options, never NULL; owned: cosign_sign_options_free. @since 0.1
  */
-COSIGN_API struct cosign_sign_options *cosign_sign_options_new(void);
+COSIGN_API cosign_sign_options *cosign_sign_options_new(void);
 
 /**
  * Signs this pair along with the image's digest. One thread at a time.
@@ -611,16 +605,13 @@ COSIGN_API struct cosign_sign_options *cosign_sign_options_new(void);
  * @param key      required, not empty
  * @param value    required. @since 0.1
  */
-COSIGN_API
-void cosign_sign_options_add_annotation(struct cosign_sign_options *options,
-                                        const char *key,
-                                        const char *value);
+COSIGN_API void cosign_sign_options_add_annotation(cosign_sign_options *options, const char *key, const char *value);
 
 /**
  * Frees the options. Any thread, once.
  * @param options  the options; NULL does nothing. @since 0.1
  */
-COSIGN_API void cosign_sign_options_free(struct cosign_sign_options *options);
+COSIGN_API void cosign_sign_options_free(cosign_sign_options *options);
 
 /**
  * Signs what `reference` names now, and stores the signature beside it in the registry or layout. Blocks; network, or
@@ -636,19 +627,19 @@ COSIGN_API void cosign_sign_options_free(struct cosign_sign_options *options);
  */
 COSIGN_API
 COSIGN_MUST_USE
-cosign_code cosign_sign_image(const struct cosign_client *client,
+cosign_code cosign_sign_image(const cosign_client *client,
                               const char *reference,
-                              const struct cosign_private_key *key,
-                              const struct cosign_sign_options *options,
-                              const struct cosign_call *call,
-                              struct cosign_buffer **out_digest,
-                              struct cosign_error **err);
+                              const cosign_private_key *key,
+                              const cosign_sign_options *options,
+                              const cosign_call *call,
+                              cosign_buffer **out_digest,
+                              cosign_error **err);
 
 /**
  * A policy that demands nothing yet, which verification refuses: add a key. Thread-safe.
  * @return the policy, never NULL; owned: cosign_policy_free. @since 0.1
  */
-COSIGN_API struct cosign_policy *cosign_policy_new(void);
+COSIGN_API cosign_policy *cosign_policy_new(void);
 
 /**
  * Accepts signatures of this key. Of several keys any one will do, unless cosign_policy_set_threshold demands more.
@@ -656,7 +647,7 @@ COSIGN_API struct cosign_policy *cosign_policy_new(void);
  * @param policy  required; NULL does nothing
  * @param key     required; copied. @since 0.1
  */
-COSIGN_API void cosign_policy_add_key(struct cosign_policy *policy, const struct cosign_public_key *key);
+COSIGN_API void cosign_policy_add_key(cosign_policy *policy, const cosign_public_key *key);
 
 /**
  * Demands that the signed annotations hold this pair. One thread at a time.
@@ -664,7 +655,7 @@ COSIGN_API void cosign_policy_add_key(struct cosign_policy *policy, const struct
  * @param key     required, not empty
  * @param value   required. @since 0.1
  */
-COSIGN_API void cosign_policy_require_annotation(struct cosign_policy *policy, const char *key, const char *value);
+COSIGN_API void cosign_policy_require_annotation(cosign_policy *policy, const char *key, const char *value);
 
 /**
  * Demands acceptable signatures of this many distinct keys; 1 by default. One thread at a time.
@@ -672,13 +663,13 @@ COSIGN_API void cosign_policy_require_annotation(struct cosign_policy *policy, c
  * @param threshold  at least 1, and not more than the keys of the policy; else verification is
  *                   COSIGN_ERR_POLICY_EMPTY. @since 0.1
  */
-COSIGN_API void cosign_policy_set_threshold(struct cosign_policy *policy, uint32_t threshold);
+COSIGN_API void cosign_policy_set_threshold(cosign_policy *policy, uint32_t threshold);
 
 /**
  * Frees a policy. Any thread, once.
  * @param policy  the policy; NULL does nothing. @since 0.1
  */
-COSIGN_API void cosign_policy_free(struct cosign_policy *policy);
+COSIGN_API void cosign_policy_free(cosign_policy *policy);
 
 /**
  * COSIGN_OK means: the policy is met. `*out` then says by whom, and for which digest; use that digest, not the tag,
@@ -695,33 +686,33 @@ COSIGN_API void cosign_policy_free(struct cosign_policy *policy);
  */
 COSIGN_API
 COSIGN_MUST_USE
-cosign_code cosign_verify_image(const struct cosign_client *client,
+cosign_code cosign_verify_image(const cosign_client *client,
                                 const char *reference,
-                                const struct cosign_policy *policy,
-                                const struct cosign_call *call,
-                                struct cosign_verification **out,
-                                struct cosign_error **err);
+                                const cosign_policy *policy,
+                                const cosign_call *call,
+                                cosign_verification **out,
+                                cosign_error **err);
 
 /**
  * The digest that was verified, "sha256:...". Act on it, not on the tag. Thread-safe.
  * @param verification  the proof; NULL gives ""
  * @return the text, never NULL; borrowed from `verification`. @since 0.1
  */
-COSIGN_API const char *cosign_verification_digest(const struct cosign_verification *verification);
+COSIGN_API const char *cosign_verification_digest(const cosign_verification *verification);
 
 /**
  * The image pinned to that digest: "registry/repo@sha256:..." or "oci:PATH@sha256:...". Thread-safe.
  * @param verification  the proof; NULL gives ""
  * @return the text, never NULL; borrowed from `verification`. @since 0.1
  */
-COSIGN_API const char *cosign_verification_reference(const struct cosign_verification *verification);
+COSIGN_API const char *cosign_verification_reference(const cosign_verification *verification);
 
 /**
  * How many signatures the policy accepted. Thread-safe.
  * @param verification  the proof; NULL gives 0
  * @return the number, at least 1 for a proof. @since 0.1
  */
-COSIGN_API size_t cosign_verification_count(const struct cosign_verification *verification);
+COSIGN_API size_t cosign_verification_count(const cosign_verification *verification);
 
 /**
  * The exact bytes that an accepted signature signed, with a NUL after the last one. Thread-safe.
@@ -730,10 +721,7 @@ COSIGN_API size_t cosign_verification_count(const struct cosign_verification *ve
  * @param len           NULL, or receives how many bytes
  * @return the bytes, never NULL; borrowed from `verification`. @since 0.1
  */
-COSIGN_API
-const char *cosign_verification_payload(const struct cosign_verification *verification,
-                                        size_t index,
-                                        size_t *len);
+COSIGN_API const char *cosign_verification_payload(const cosign_verification *verification, size_t index, size_t *len);
 
 /**
  * The proof as JSON: the digest, and every signature with every check: passed, failed or skipped, and why.
@@ -741,13 +729,13 @@ const char *cosign_verification_payload(const struct cosign_verification *verifi
  * @param verification  the proof; NULL gives ""
  * @return the text, never NULL; borrowed from `verification`. @since 0.1
  */
-COSIGN_API const char *cosign_verification_json(const struct cosign_verification *verification);
+COSIGN_API const char *cosign_verification_json(const cosign_verification *verification);
 
 /**
  * Frees a proof and every text borrowed from it. Any thread, once.
  * @param verification  the proof; NULL does nothing. @since 0.1
  */
-COSIGN_API void cosign_verification_free(struct cosign_verification *verification);
+COSIGN_API void cosign_verification_free(cosign_verification *verification);
 
 #ifdef __cplusplus
 }

@@ -72,7 +72,7 @@ fn run(root: &Path, check: bool) -> Outcome<usize> {
 fn header(root: &Path) -> Outcome<String> {
     let config = Config {
         language: Language::C,
-        style: Style::Both,
+        style: Style::Type,
         documentation: true,
         documentation_style: DocumentationStyle::Doxy,
         no_includes: true,
