@@ -114,8 +114,7 @@ inline const char *c_text(const std::string &value) {
 }
 
 inline std::string text(const buffer_handle &buffer) {
-  const char *data = static_cast<const char *>(static_cast<const void *>(cosign_buffer_data(buffer.get())));
-  return std::string(data == nullptr ? "" : data, data == nullptr ? 0 : cosign_buffer_len(buffer.get()));
+  return std::string(cosign_buffer_data(buffer.get()), cosign_buffer_len(buffer.get()));
 }
 
 }  // namespace detail
@@ -356,8 +355,8 @@ class verification {
   [[nodiscard]] std::string payload(std::size_t index) const {
     if (index >= count()) throw std::out_of_range("cosign::verification::payload");
     std::size_t len = 0;
-    const void *data = cosign_verification_payload(get(), index, &len);
-    return std::string(static_cast<const char *>(data), len);
+    const char *data = cosign_verification_payload(get(), index, &len);
+    return std::string(data, len);
   }
   /// Every signature and every check of it: passed, failed or skipped, and why.
   [[nodiscard]] std::string json() const { return cosign_verification_json(get()); }

@@ -53,7 +53,7 @@ printf X | dd bs=1 seek=100 conv=notrunc 2>/dev/null \
 expect 20 ./example verify me.pub oci:changed:v1
 
 say "6. The untouched image again, by a C program of one page that links libcosign.so."
-expect 0 ./verify me.pub oci:image:v1
+expect 0 ./verify oci:image:v1 me.pub
 
 rm -f out
 say "Done: keys and images are in target/demo. The README shows the same in Python, C, C++, Go, Rust and shell."

@@ -37,8 +37,21 @@ in_rust() { (cd "$root" && cargo run --quiet -p cosign-example --bin sign_and_ve
 in_python() { "$COSIGN_PYTHON" "$root/examples/python/sign_and_verify.py" "$@"; }
 in_shell() { PATH=$(dirname "$COSIGN_PYTHON"):$PATH sh "$root/examples/shell/sign_and_verify.sh" "$@"; }
 
+# What the README shows of a file stands in that file, line by line.
+readme() {
+    awk -v root="$root/" '
+        /^<!-- examples\/.* -->$/ { file = root $2; next }
+        /^```/ { if (file != "" && !inside) { inside = 1; while ((getline line < file) > 0) has[line] = 1; close(file); shown++ }
+                 else if (inside) { inside = 0; file = ""; split("", has) }
+                 next }
+        inside && $0 != "" && !($0 in has) { print file " has no line: " $0; bad++ }
+        END { exit shown < 6 || bad > 0 }
+    ' "$root/README.md"
+}
+
 "$COSIGN_PYTHON" -c 'import cosign' || { echo "COSIGN_PYTHON ($COSIGN_PYTHON) has no cosign: install the wheel"; exit 1; }
 for language in python c cpp go rust shell; do example "$language" "in_$language"; done
+if readme; then passed=$((passed + 1)); echo "ok   the README shows these files"; else failed=$((failed + 1)); echo "FAIL README"; fi
 
 echo "$passed passed, $failed failed"
 [[ $failed == 0 ]]
