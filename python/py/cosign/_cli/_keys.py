@@ -1,0 +1,91 @@
+"""`generate-key-pair`, `import-key-pair`, `public-key`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import cosign
+
+from . import UsageError, _passwords
+from ._flags import Parser, no_arguments, note, only, os_path
+
+URI_SCHEMES = ("http://", "https://", "awskms://", "gcpkms://", "azurekms://", "hashivault://", "k8s://", "gitlab://")
+
+
+def generate_key_pair(arguments: list[str]) -> int:
+    parser = Parser("generate-key-pair", "[FLAGS]", "Make a key pair: PREFIX.key (encrypted) and PREFIX.pub.")
+    parser.text("--output-key-prefix", default="cosign", help="name of the two files (default cosign)")
+    parser.text("--algorithm", default="ecdsa-p256", help="ecdsa-p256 (default), ecdsa-p384, ecdsa-p521, ed25519")
+    parser.text("--key-format", help="sigstore (default), or cosign: the form of 2021")
+    options = parser.read(arguments)
+    no_arguments(options.images)
+    only(options, "--key-format", ("sigstore", "cosign"), "no such key format")
+    key = cosign.PrivateKey.generate(options.algorithm)
+    return _write(key, options.output_key_prefix, options.key_format, yes=False)
+
+
+def import_key_pair(arguments: list[str]) -> int:
+    parser = Parser("import-key-pair", "--key FILE [FLAGS]", "Encrypt a private key in PEM for use with cosign.")
+    parser.text("-k", "--key", help="the private key: PKCS#8, SEC1 or PKCS#1 in PEM, not encrypted")
+    parser.text("-o", "--output-key-prefix", default="import-cosign", help="name of the files (default import-cosign)")
+    parser.text("--key-format", help="sigstore (default), or cosign: the form of 2021")
+    parser.switch("-y", "--yes", help="overwrite existing files without asking")
+    options = parser.read(arguments)
+    no_arguments(options.images)
+    only(options, "--key-format", ("sigstore", "cosign"), "no such key format")
+    key = cosign.PrivateKey.import_pem(source(options.key))
+    return _write(key, options.output_key_prefix, options.key_format, yes=options.yes)
+
+
+def public_key(arguments: list[str]) -> int:
+    parser = Parser("public-key", "--key FILE [FLAGS]", "Print the public key of a private key.")
+    parser.text("--key", help="the private key")
+    parser.text("--outfile", help="write it to this file instead")
+    options = parser.read(arguments)
+    no_arguments(options.images)
+    with load_private_key(options.key) as key:
+        public = key.public_key
+    if options.outfile is None:
+        sys.stdout.write(public.pem)
+    else:
+        public.save(options.outfile, overwrite=_passwords.consent_to_overwrite([options.outfile]))
+        note(f"Public key written to {options.outfile}")
+    return 0
+
+
+def _write(key: cosign.PrivateKey, prefix: str, key_format: str | None, *, yes: bool) -> int:
+    overwrite = _passwords.consent_to_overwrite([f"{prefix}.key", f"{prefix}.pub"], yes)
+    private, public = key.save_pair(
+        prefix, password=_passwords.ask_new(), format=key_format or "sigstore", overwrite=overwrite
+    )
+    note(f"Private key written to {private}")
+    note(f"Public key written to {public}")
+    return 0
+
+
+def load_private_key(reference: str | None) -> cosign.PrivateKey:
+    """The private key that `--key` names; its password is asked for only when the file is good."""
+    return cosign.PrivateKey.load(source(reference), password=_passwords.ask)
+
+
+def load_public_key(reference: str | None) -> cosign.PublicKey:
+    """The public key that `--key` names: a file, `env://NAME`, or the key itself in base64."""
+    if reference and not reference.startswith(("env://", *URI_SCHEMES)):
+        return cosign.PublicKey.load(reference)
+    return cosign.PublicKey.load(source(reference))
+
+
+def source(reference: str | None) -> bytes | os.PathLike[str]:
+    """What a key reference names."""
+    if not reference:
+        raise UsageError("--key is required: the file of the key")
+    if reference.startswith("env://"):
+        value = os.environ.get(reference.removeprefix("env://"))
+        if value is None:
+            raise UsageError(f"--key={reference}: this environment variable is not set")
+        return os.fsencode(value)
+    if reference.startswith(URI_SCHEMES) or reference.startswith("pkcs11:"):
+        raise UsageError(f"--key={reference}: this kind of key is not supported yet")
+    path: os.PathLike[str] = os_path(reference)
+    return path

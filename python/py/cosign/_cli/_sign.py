@@ -1,0 +1,74 @@
+"""`sign`."""
+
+from __future__ import annotations
+
+import cosign
+
+from ._flags import (
+    Parser,
+    annotations,
+    client,
+    duration,
+    need_images,
+    note,
+    only,
+    only_bool,
+    registry_flags,
+)
+from ._keys import load_private_key
+
+TAG_WARNING = """\
+WARNING: Image reference {image} uses a tag, not a digest, to identify the image to sign.
+    This can lead you to sign a different image than the intended one. Please use a
+    digest (example.com/ubuntu@sha256:abc123...) rather than tag
+    (example.com/ubuntu:latest) for the input to cosign.
+"""
+
+
+def sign(arguments: list[str]) -> int:
+    parser = Parser("sign", "--key FILE [FLAGS] IMAGE...", "Sign images, in registries or OCI layouts (oci:PATH).")
+    parser.text("--key", help="the private key")
+    parser.many("-a", "--annotations", help="key=value to sign along with the image")
+    parser.text("--sign-container-identity", help="the name to sign for instead of the image's own")
+    parser.switch("-r", "--recursive", help="must be false so far: an index is signed as one image")
+    parser.text("--format", default="legacy", help="legacy (the only one so far)")
+    parser.text("--tag-suffix", help="suffix of the signature's tag (default .sig; .cosign in 2021)")
+    parser.text("--layout-tag", help="give the signed image this name in the layout")
+    parser.switch("--upload", default=True, help="must be true so far")
+    parser.switch("--tlog-upload", help="must be false so far: no transparency log is written")
+    parser.switch("--use-signing-config", help="must be false so far")
+    parser.switch("--new-bundle-format", help="must be false so far")
+    parser.switch("-y", "--yes", help="accepted: nothing is ever asked")
+    registry_flags(parser)
+    options = parser.read(arguments)
+    only(options, "--format", ("legacy",), "bundles are not written yet")
+    only_bool(options, "--recursive", False, "only the image itself is signed yet")
+    only_bool(options, "--upload", True, "signatures are always stored with the image")
+    only_bool(options, "--tlog-upload", False, "transparency logs are not written yet")
+    only_bool(options, "--use-signing-config", False, "signing configurations are not read yet")
+    only_bool(options, "--new-bundle-format", False, "bundles are not written yet")
+    images = need_images(parser, options.images)
+    pairs = annotations(options.annotations)
+    registries = client(options, images)
+    with load_private_key(options.key) as key:
+        signer = cosign.Signer(key, registries)
+        for image in images:
+            if not image.startswith("oci:") and "@" not in image:
+                note(TAG_WARNING.format(image=image))
+            note("Signing artifact...")
+            signed = signer.sign_image(
+                image,
+                annotations=pairs,
+                identity=options.sign_container_identity,
+                layout_tag=options.layout_tag,
+                tag_suffix=options.tag_suffix,
+                timeout=duration(options.timeout),
+            )
+            if signed.added:
+                note(f"Pushing signature to: {signed.reference.partition('@')[0]}")
+            else:
+                note(f"This key has signed {signed.reference} before: nothing was written")
+            if signed.layout_needs_name:
+                note("WARNING: the image has no name in its layout, so some tools cannot find it beside its signature;")
+                note("    name it with --layout-tag NAME")
+    return 0

@@ -1,0 +1,28 @@
+"""`triangulate`."""
+
+from __future__ import annotations
+
+import cosign
+
+from . import UsageError
+from ._flags import Parser, client, only, registry_flags
+
+SUFFIXES = {"signature": ".sig", "attestation": ".att", "sbom": ".sbom"}
+
+
+def triangulate(arguments: list[str]) -> int:
+    parser = Parser("triangulate", "[FLAGS] IMAGE", "Print where the signatures of an image are stored.")
+    parser.text("--type", default="signature", help="signature (default), attestation, sbom or digest")
+    parser.text("--tag-suffix", help="suffix of the signature's tag (default .sig; .cosign in 2021)")
+    registry_flags(parser)
+    options = parser.read(arguments)
+    only(options, "--type", (*SUFFIXES, "digest"), "no such type")
+    if len(options.images) != 1:
+        raise UsageError(f"expected one image, got {len(options.images)}")
+    (image,) = options.images
+    registries: cosign.Client = client(options, [image])
+    if options.type == "digest":
+        print(registries.resolve(image))
+    else:
+        print(registries.triangulate(image, suffix=options.tag_suffix or SUFFIXES[options.type]))
+    return 0

@@ -1,0 +1,111 @@
+"""`verify`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import cosign
+
+from . import UsageError
+from ._flags import Parser, annotations, client, duration, need_images, note, only, only_bool, registry_flags
+from ._keys import load_public_key
+
+
+def verify(arguments: list[str]) -> int:
+    parser = Parser("verify", "--key FILE [FLAGS] IMAGE...", "Verify images, in registries or OCI layouts (oci:PATH).")
+    parser.text("--key", help="the public key: a file, or the key itself in base64")
+    parser.many("-a", "--annotations", help="key=value that must be signed")
+    parser.switch("--check-claims", default=True, help="whether what is signed must name this image (default true)")
+    parser.text("-o", "--output", default="json", help="json (default) or text")
+    parser.switch("--local-image", help="the images are paths of OCI layouts")
+    parser.text("--format", help="legacy (the only one so far)")
+    parser.text("--tag-suffix", help="suffix of the signature's tag (default .sig; .cosign in 2021)")
+    parser.switch("--insecure-ignore-tlog", help="accepted: with a key no transparency log is asked")
+    parser.switch("--private-infrastructure", help="accepted: with a key no transparency log is asked")
+    parser.switch("--offline", help="accepted: with a key nothing but the registry is asked")
+    parser.switch("--new-bundle-format", help="must be false so far")
+    registry_flags(parser)
+    options = parser.read(arguments)
+    only(options, "--output", ("json", "text"), "no such output")
+    only(options, "--format", ("legacy",), "bundles are not read yet")
+    only_bool(options, "--new-bundle-format", False, "bundles are not read yet")
+    wanted = annotations(options.annotations)
+    if wanted and not options.check_claims:
+        raise UsageError("--check-claims=false and -a contradict each other: annotations are claims")
+    images = need_images(parser, options.images)
+    if options.local_image:
+        images = [_layout(path) for path in images]
+    policy = cosign.Policy(keys=[load_public_key(options.key)], annotations=wanted)
+    verifier = cosign.Verifier(policy, client(options, images))
+    if options.insecure_ignore_tlog:
+        note(
+            "WARNING: Skipping tlog verification is an insecure practice that lacks transparency and auditability "
+            "verification for the signature."
+        )
+    for image, shown in zip(images, options.images, strict=True):
+        verified = verifier.verify(
+            image,
+            tag_suffix=options.tag_suffix,
+            insecure_ignore_claims=not options.check_claims,
+            timeout=duration(options.timeout),
+        )
+        note(_checks(shown, claims=options.check_claims, annotations=bool(wanted)))
+        _print(verified, options.output)
+    return 0
+
+
+def _layout(path: str) -> str:
+    if ":" in path or "@" in path:
+        raise UsageError(f"--local-image: the path {path} holds a ':' or '@', which cannot be told from a tag or digest")
+    return f"oci:{path}"
+
+
+def _checks(image: str, *, claims: bool, annotations: bool) -> str:
+    lines = ["", f"Verification for {image} --", "The following checks were performed on each of these signatures:"]
+    if annotations:
+        lines.append("  - The specified annotations were verified.")
+    if claims:
+        lines.append("  - The cosign claims were validated")
+    lines.append("  - The signatures were verified against the specified public key")
+    return "\n".join(lines)
+
+
+def _print(verified: cosign.VerifiedImage, output: str) -> None:
+    sys.stderr.flush()
+    payloads = [signature.payload for signature in verified.signatures]
+    if output == "text":
+        for payload in payloads:
+            sys.stdout.buffer.write(payload + b"\n")
+    else:
+        text = ",".join(_as_cosign(payload) for payload in payloads)
+        sys.stdout.buffer.write(f"\n[{text}]\n".encode())
+    sys.stdout.buffer.flush()
+
+
+def _as_cosign(payload: bytes) -> str:
+    """The payload as cosign prints it: today's members in their order, whatever spelling was signed."""
+    import json
+
+    document = json.loads(payload)
+    critical, optional = _member(document, "critical") or {}, _member(document, "optional")
+    identity, image = _member(critical, "identity") or {}, _member(critical, "image") or {}
+    lines: dict[str, Any] = {
+        "critical": {
+            "identity": {"docker-reference": _member(identity, "docker-reference") or ""},
+            "image": {"docker-manifest-digest": _member(image, "docker-manifest-digest") or ""},
+            "type": _member(critical, "type") or "",
+        },
+        "optional": None if optional is None else dict(sorted(optional.items())),
+    }
+    text = json.dumps(lines, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _member(value: Any, name: str) -> Any:
+    """A member in either of its two spellings (2021's was capitalised)."""
+    if not isinstance(value, dict):
+        return None
+    return value.get(name, value.get(name[0].upper() + name[1:]))

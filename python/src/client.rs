@@ -1,0 +1,282 @@
+//! `Client`: how registries are reached. It is a plain configuration; connections belong to the process that uses them.
+
+use std::sync::Arc;
+
+use cosign_core::{Call, ClientOptions, Code, Error, ImageRef, Result, TriangulateOptions};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMapping, PyTuple};
+
+use crate::errors::{argument, raise};
+use crate::inputs::{content, image};
+use crate::runtime::{self, PerProcess};
+
+/// How registries are reached; see `_native.pyi`.
+#[pyclass(frozen, module = "cosign")]
+pub struct Client(pub Arc<Inner>);
+
+/// The configuration, and this process's client made from it.
+pub struct Inner {
+    config: Config,
+    client: PerProcess<cosign_core::Client>,
+}
+
+#[derive(Default)]
+struct Config {
+    from_env: bool,
+    timeout: Option<f64>,
+    user_agent: Option<String>,
+    ca: Option<Vec<u8>>,
+    auth: Vec<(String, Auth)>,
+    docker_config: Option<zeroize::Zeroizing<Vec<u8>>>,
+    http_registries: Vec<String>,
+    layouts: bool,
+}
+
+enum Auth {
+    Basic(String, zeroize::Zeroizing<String>),
+    Token(zeroize::Zeroizing<String>),
+}
+
+impl Config {
+    fn options(&self) -> Result<ClientOptions> {
+        let mut options = if self.from_env { ClientOptions::from_env()? } else { ClientOptions::default() };
+        if let Some(agent) = &self.user_agent {
+            options.set_user_agent(agent);
+        }
+        if let Some(pem) = &self.ca {
+            options.add_ca_pem(pem);
+        }
+        for (host, auth) in &self.auth {
+            match auth {
+                Auth::Basic(user, password) => options.set_auth_basic(host, user, password),
+                Auth::Token(token) => options.set_auth_token(host, token),
+            };
+        }
+        if let Some(json) = &self.docker_config {
+            options.set_docker_config(json)?;
+        }
+        for host in &self.http_registries {
+            options.dangerous_allow_http(host);
+        }
+        options.set_layouts(self.layouts);
+        Ok(options)
+    }
+}
+
+impl Inner {
+    /// This process's client. Call it detached: it may build TLS configuration.
+    pub fn client(&self) -> Result<cosign_core::Client> {
+        self.client.get(|| cosign_core::Client::new(self.config.options()?)).cloned()
+    }
+
+    /// The bounds of one call: its own timeout, else the client's.
+    pub fn call(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Call> {
+        runtime::call(py, timeout.or(self.config.timeout))
+    }
+}
+
+/// The client of a signer or verifier that was given none.
+pub fn or_default(client: Option<&Bound<'_, Client>>) -> Arc<Inner> {
+    match client {
+        Some(client) => client.get().0.clone(),
+        None => Arc::new(Inner { config: Config { layouts: true, ..Config::default() }, client: PerProcess::new() }),
+    }
+}
+
+#[pymethods]
+impl Client {
+    #[new]
+    #[pyo3(signature = (
+        *, timeout = None, user_agent = None, ca = None, auth = None, docker_config = None, http_registries = None,
+        layouts = true
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        py: Python<'_>,
+        timeout: Option<f64>,
+        user_agent: Option<String>,
+        ca: Option<&Bound<'_, PyAny>>,
+        auth: Option<&Bound<'_, PyAny>>,
+        docker_config: Option<&Bound<'_, PyAny>>,
+        http_registries: Option<Vec<String>>,
+        layouts: bool,
+    ) -> PyResult<Self> {
+        Self::build(py, false, timeout, user_agent, ca, auth, docker_config, http_registries, layouts)
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (
+        *, timeout = None, user_agent = None, ca = None, auth = None, docker_config = None, http_registries = None,
+        layouts = true
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn from_env(
+        py: Python<'_>,
+        timeout: Option<f64>,
+        user_agent: Option<String>,
+        ca: Option<&Bound<'_, PyAny>>,
+        auth: Option<&Bound<'_, PyAny>>,
+        docker_config: Option<&Bound<'_, PyAny>>,
+        http_registries: Option<Vec<String>>,
+        layouts: bool,
+    ) -> PyResult<Self> {
+        Self::build(py, true, timeout, user_agent, ca, auth, docker_config, http_registries, layouts)
+    }
+
+    #[pyo3(signature = (image, *, timeout = None))]
+    fn resolve(&self, py: Python<'_>, image: &str, timeout: Option<f64>) -> PyResult<String> {
+        let image = crate::inputs::image(py, image)?;
+        let call = self.0.call(py, timeout)?;
+        let (inner, bounds, local) = (self.0.clone(), call.clone(), image.is_local());
+        runtime::wait(py, local, &call, async move { inner.client()?.resolve(&image, &bounds).await })
+    }
+
+    #[pyo3(signature = (image, *, suffix = ".sig", timeout = None))]
+    fn triangulate(&self, py: Python<'_>, image: &str, suffix: &str, timeout: Option<f64>) -> PyResult<String> {
+        let image = crate::inputs::image(py, image)?;
+        let call = self.0.call(py, timeout)?;
+        let options = TriangulateOptions { suffix: suffix.to_owned() };
+        let (inner, bounds, local) = (self.0.clone(), call.clone(), image.is_local());
+        runtime::wait(py, local, &call, async move { inner.client()?.triangulate(&image, &options, &bounds).await })
+    }
+
+    fn __repr__(&self) -> String {
+        let config = &self.0.config;
+        let mut parts = Vec::new();
+        if config.from_env {
+            parts.push("from_env".to_owned());
+        }
+        if !config.auth.is_empty() {
+            let hosts: Vec<_> = config.auth.iter().map(|(host, _)| host.as_str()).collect();
+            parts.push(format!("auth=<{}>", hosts.join(", ")));
+        }
+        if config.docker_config.is_some() {
+            parts.push("auth=<docker-config>".to_owned());
+        }
+        if !config.layouts {
+            parts.push("layouts=False".to_owned());
+        }
+        format!("<Client {}>", parts.join(" ")).replace(" >", ">")
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let config = &self.0.config;
+        if !config.auth.is_empty() || config.docker_config.is_some() {
+            return Err(PyTypeError::new_err(
+                "this client holds credentials and cannot be pickled; use Client.from_env(), which reads them anew",
+            ));
+        }
+        let ca = config.ca.as_deref().map(|pem| PyBytes::new(py, pem));
+        let state = (
+            config.from_env,
+            config.timeout,
+            config.user_agent.clone(),
+            ca,
+            config.http_registries.clone(),
+            config.layouts,
+        );
+        Ok((py.import("cosign._native")?.getattr("_restore_client")?, state.into_pyobject(py)?))
+    }
+}
+
+impl Client {
+    #[allow(clippy::too_many_arguments)]
+    fn build(
+        py: Python<'_>,
+        from_env: bool,
+        timeout: Option<f64>,
+        user_agent: Option<String>,
+        ca: Option<&Bound<'_, PyAny>>,
+        auth: Option<&Bound<'_, PyAny>>,
+        docker_config: Option<&Bound<'_, PyAny>>,
+        http_registries: Option<Vec<String>>,
+        layouts: bool,
+    ) -> PyResult<Self> {
+        runtime::call(py, timeout)?;
+        let config = Config {
+            from_env,
+            timeout,
+            user_agent,
+            ca: ca.map(|ca| content(ca, "ca")).transpose()?.map(|pem| pem.to_vec()),
+            auth: auth.map(credentials).transpose()?.unwrap_or_default(),
+            docker_config: docker_config.map(|json| content(json, "docker_config")).transpose()?,
+            http_registries: http_registries.unwrap_or_default(),
+            layouts,
+        };
+        // A wrong configuration is told here, not at the first call.
+        runtime::quick(py, || config.options().map(drop))?;
+        Ok(Client(Arc::new(Inner { config, client: PerProcess::new() })))
+    }
+}
+
+fn credentials(auth: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Auth)>> {
+    let wrong = || PyTypeError::new_err("auth must map a registry to (user, password) or to a token");
+    let mapping = auth.cast::<PyMapping>().map_err(|_| wrong())?;
+    let mut list = Vec::new();
+    for item in mapping.items()?.iter() {
+        let (host, value): (String, Bound<'_, PyAny>) = item.extract().map_err(|_| wrong())?;
+        let auth = if let Ok((user, password)) = value.extract::<(String, String)>() {
+            Auth::Basic(user, password.into())
+        } else {
+            Auth::Token(value.extract::<String>().map_err(|_| wrong())?.into())
+        };
+        list.push((host, auth));
+    }
+    Ok(list)
+}
+
+#[pyfunction]
+pub fn _restore_client(
+    py: Python<'_>,
+    from_env: bool,
+    timeout: Option<f64>,
+    user_agent: Option<String>,
+    ca: Option<Bound<'_, PyAny>>,
+    http_registries: Vec<String>,
+    layouts: bool,
+) -> PyResult<Client> {
+    Client::build(py, from_env, timeout, user_agent, ca.as_ref(), None, None, Some(http_registries), layouts)
+}
+
+#[pyfunction]
+#[pyo3(signature = (image, *, client = None, timeout = None))]
+pub fn resolve(
+    py: Python<'_>,
+    image: &str,
+    client: Option<&Bound<'_, Client>>,
+    timeout: Option<f64>,
+) -> PyResult<String> {
+    Client(or_default(client)).resolve(py, image, timeout)
+}
+
+#[pyfunction]
+#[pyo3(signature = (image, *, suffix = ".sig", client = None, timeout = None))]
+pub fn triangulate(
+    py: Python<'_>,
+    image: &str,
+    suffix: &str,
+    client: Option<&Bound<'_, Client>>,
+    timeout: Option<f64>,
+) -> PyResult<String> {
+    Client(or_default(client)).triangulate(py, image, suffix, timeout)
+}
+
+/// The parts of a reference, for the command line: (registry or None for a layout, repository or path, tag, digest).
+#[pyfunction]
+pub fn _reference(py: Python<'_>, text: &str) -> PyResult<(Option<String>, String, Option<String>, Option<String>)> {
+    Ok(match image(py, text)? {
+        ImageRef::Layout(layout) => {
+            let path = layout.path().to_str().ok_or_else(|| argument(py, "the path of a layout must be UTF-8"))?;
+            (None, path.to_owned(), layout.tag().map(str::to_owned), layout.digest().map(ToString::to_string))
+        }
+        ImageRef::Registry(registry) => (
+            Some(registry.registry().to_owned()),
+            registry.repository().to_owned(),
+            registry.tag().map(str::to_owned),
+            registry.digest().map(ToString::to_string),
+        ),
+        #[allow(unreachable_patterns)]
+        _ => return Err(raise(py, &Error::new(Code::Unsupported, "this kind of reference is not known"))),
+    })
+}

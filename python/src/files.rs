@@ -1,0 +1,118 @@
+//! Reading and writing key files.
+//!
+//! A file is written whole or not at all: a temporary file beside the target, created by us alone with its final mode,
+//! is filled, synced and then moved to its name.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use cosign_core::{Code, Error, Result};
+use zeroize::Zeroizing;
+
+/// Key, certificate and configuration files are small; more than this is something else.
+const MAX_FILE: u64 = 1 << 20;
+
+/// The whole file, as a secret.
+pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let file = File::open(path).map_err(|error| io(path, "read", &error))?;
+    let mut content = Zeroizing::new(Vec::with_capacity(8192));
+    file.take(MAX_FILE + 1).read_to_end(&mut content).map_err(|error| io(path, "read", &error))?;
+    if content.len() as u64 > MAX_FILE {
+        let message = format!("{}: larger than {MAX_FILE} bytes; is this the right file?", path.display());
+        return Err(Error::new(Code::TooLarge, message).with("path", path.display().to_string()));
+    }
+    Ok(content)
+}
+
+/// A file that has been written beside its target and waits for [`Staged::commit`]; dropped, it disappears.
+pub struct Staged {
+    temporary: PathBuf,
+    target: PathBuf,
+}
+
+impl Staged {
+    /// Writes `content` beside `target`.
+    pub fn write(target: &Path, content: &[u8], mode: u32) -> Result<Staged> {
+        let (Some(name), Some(folder)) = (target.file_name(), target.parent()) else {
+            return Err(Error::new(Code::Argument, format!("{}: not the name of a file", target.display())));
+        };
+        let mut random = [0; 8];
+        cosign_core::crypto::rng::fill(&mut random)?;
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{:016x}.tmp", u64::from_ne_bytes(random)));
+        let staged = Staged { temporary: folder.join(hidden), target: target.to_owned() };
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&staged.temporary)
+            .map_err(|error| io(target, "write", &error))?;
+        file.write_all(content).and_then(|()| file.sync_all()).map_err(|error| io(target, "write", &error))?;
+        Ok(staged)
+    }
+
+    /// Gives the file its name. Without `overwrite`, a file that is there already stays and is an error.
+    pub fn commit(self, overwrite: bool) -> Result<()> {
+        if !overwrite {
+            match fs::hard_link(&self.temporary, &self.target) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists(&self.target)),
+                // No hard links here: take the name exclusively, then move the content over it.
+                Err(_) => match OpenOptions::new().write(true).create_new(true).open(&self.target) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists(&self.target)),
+                    Err(error) => return Err(io(&self.target, "write", &error)),
+                },
+            }
+        }
+        fs::rename(&self.temporary, &self.target).map_err(|error| io(&self.target, "write", &error))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+/// Writes one file.
+pub fn write(target: &Path, content: &[u8], mode: u32, overwrite: bool) -> Result<()> {
+    refuse_existing(target, overwrite)?;
+    Staged::write(target, content, mode)?.commit(overwrite)
+}
+
+/// Writes a private key (0600) and its public key (0644): both, or neither.
+pub fn write_pair(private: (&Path, &[u8]), public: (&Path, &[u8]), overwrite: bool) -> Result<()> {
+    refuse_existing(private.0, overwrite)?;
+    refuse_existing(public.0, overwrite)?;
+    let staged_private = Staged::write(private.0, private.1, 0o600)?;
+    let staged_public = Staged::write(public.0, public.1, 0o644)?;
+    staged_private.commit(overwrite)?;
+    staged_public.commit(overwrite).inspect_err(|_| {
+        if !overwrite {
+            let _ = fs::remove_file(private.0);
+        }
+    })
+}
+
+/// Says early what `commit` would say late.
+fn refuse_existing(target: &Path, overwrite: bool) -> Result<()> {
+    if !overwrite && target.symlink_metadata().is_ok() { Err(exists(target)) } else { Ok(()) }
+}
+
+fn exists(path: &Path) -> Error {
+    let message = format!("{}: this file exists and is not overwritten without consent", path.display());
+    Error::new(Code::FileExists, message).with("path", path.display().to_string())
+}
+
+fn io(path: &Path, verb: &str, error: &std::io::Error) -> Error {
+    let message = format!("{}: cannot {verb} the file: {error}", path.display());
+    let mut result = Error::new(Code::Io, message).with("path", path.display().to_string());
+    if let Some(errno) = error.raw_os_error() {
+        result = result.with("errno", errno);
+    }
+    result
+}

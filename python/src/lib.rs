@@ -1,0 +1,39 @@
+//! The native half of the Python package `cosign`: thin classes over `cosign_core`.
+//!
+//! Each method reads its Python arguments, lets go of the interpreter, calls one function of the core, and turns the
+//! answer or the error back into Python. Nothing here decides anything about signatures.
+
+mod client;
+mod errors;
+mod files;
+mod inputs;
+mod keys;
+mod policy;
+mod runtime;
+mod sign;
+mod verify;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::client::{_reference, _restore_client, Client, resolve, triangulate};
+    #[pymodule_export]
+    use super::errors::error_table;
+    #[pymodule_export]
+    use super::keys::{PrivateKey, PublicKey, _restore_public_key, generate_key_pair};
+    #[pymodule_export]
+    use super::policy::{Policy, _restore_policy};
+    #[pymodule_export]
+    use super::sign::{SignedImage, Signer, _restore_signed};
+    #[pymodule_export]
+    use super::verify::{VerifiedImage, VerifiedSignature, Verifier, _restore_signature, _restore_verified};
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        runtime::quiet_panics();
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

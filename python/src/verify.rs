@@ -1,0 +1,207 @@
+//! `Verifier` and what a successful verification returns.
+
+use std::sync::Arc;
+
+use cosign_core::{Code, Error, VerifyOptions};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+
+use crate::client::{Client, Inner, or_default};
+use crate::errors::raise;
+use crate::inputs::loads;
+use crate::policy::Policy;
+use crate::runtime;
+
+/// A policy and the way to the registries; see `_native.pyi`.
+#[pyclass(frozen, module = "cosign")]
+pub struct Verifier {
+    policy: Py<Policy>,
+    client: Arc<Inner>,
+}
+
+#[pymethods]
+impl Verifier {
+    #[new]
+    #[pyo3(signature = (policy, client = None))]
+    fn new(policy: Py<Policy>, client: Option<&Bound<'_, Client>>) -> Self {
+        Verifier { policy, client: or_default(client) }
+    }
+
+    #[getter]
+    fn policy(&self, py: Python<'_>) -> Py<Policy> {
+        self.policy.clone_ref(py)
+    }
+
+    #[pyo3(signature = (
+        image, *, timeout = None, tag_suffix = None, insecure_ignore_claims = false, any_payload_type = false
+    ))]
+    fn verify(
+        &self,
+        py: Python<'_>,
+        image: &str,
+        timeout: Option<f64>,
+        tag_suffix: Option<String>,
+        insecure_ignore_claims: bool,
+        any_payload_type: bool,
+    ) -> PyResult<VerifiedImage> {
+        let reference = crate::inputs::image(py, image)?;
+        let options = VerifyOptions { check_claims: !insecure_ignore_claims, tag_suffix, any_payload_type };
+        let policy = self.policy.get().0.clone();
+        let call = self.client.call(py, timeout)?;
+        let (client, bounds, local) = (self.client.clone(), call.clone(), reference.is_local());
+        let verified = runtime::wait(py, local, &call, async move {
+            client.client()?.verify(&reference, &policy, &options, &bounds).await
+        })?;
+        let mut signatures = Vec::new();
+        for signature in verified.signatures() {
+            let annotations = serde_json::to_string(&signature.annotations())
+                .map_err(|error| raise(py, &Error::new(Code::Internal, error.to_string())))?;
+            let signature = VerifiedSignature {
+                payload: signature.payload().to_vec(),
+                key_fingerprint: signature.key_fingerprint().to_owned(),
+                annotations,
+            };
+            signatures.push(Py::new(py, signature)?);
+        }
+        Ok(VerifiedImage {
+            image: image.to_owned(),
+            digest: verified.digest().to_string(),
+            reference: verified.reference().to_owned(),
+            signatures: PyTuple::new(py, signatures)?.unbind(),
+            report: verified.report().json(),
+            json: verified.json(),
+        })
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("<Verifier {}>", self.policy.bind(py).repr()?))
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let client = Bound::new(py, Client(self.client.clone()))?;
+        let state = (self.policy.clone_ref(py), client).into_pyobject(py)?;
+        Ok((py.get_type::<Verifier>().into_any(), state))
+    }
+}
+
+/// One signature that counted; see `_native.pyi`.
+#[pyclass(frozen, eq, hash, module = "cosign")]
+#[derive(PartialEq, Eq, Hash)]
+pub struct VerifiedSignature {
+    payload: Vec<u8>,
+    key_fingerprint: String,
+    annotations: String,
+}
+
+#[pymethods]
+impl VerifiedSignature {
+    #[getter]
+    fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.payload)
+    }
+
+    #[getter]
+    fn key_fingerprint(&self) -> &str {
+        &self.key_fingerprint
+    }
+
+    #[getter]
+    fn annotations<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        loads(py, &self.annotations)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<VerifiedSignature by sha256:{}>", self.key_fingerprint)
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let state = (PyBytes::new(py, &self.payload), &self.key_fingerprint, &self.annotations).into_pyobject(py)?;
+        Ok((py.import("cosign._native")?.getattr("_restore_signature")?, state))
+    }
+}
+
+/// An image whose signatures satisfy the policy; see `_native.pyi`.
+#[pyclass(frozen, module = "cosign")]
+pub struct VerifiedImage {
+    image: String,
+    digest: String,
+    reference: String,
+    signatures: Py<PyTuple>,
+    report: String,
+    json: String,
+}
+
+#[pymethods]
+impl VerifiedImage {
+    #[getter]
+    fn image(&self) -> &str {
+        &self.image
+    }
+
+    #[getter]
+    fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    #[getter]
+    fn reference(&self) -> &str {
+        &self.reference
+    }
+
+    #[getter]
+    fn signatures(&self, py: Python<'_>) -> Py<PyTuple> {
+        self.signatures.clone_ref(py)
+    }
+
+    #[getter]
+    fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        loads(py, &self.report)
+    }
+
+    fn to_json(&self) -> &str {
+        &self.json
+    }
+
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        loads(py, &self.json)
+    }
+
+    fn __eq__(&self, py: Python<'_>, other: &Self) -> PyResult<bool> {
+        let same = self.image == other.image && self.reference == other.reference && self.json == other.json;
+        Ok(same && self.signatures.bind(py).eq(&other.signatures)?)
+    }
+
+    fn __hash__(&self) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        (&self.image, &self.reference).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        format!("<VerifiedImage {} with {} signatures>", self.reference, self.signatures.bind(py).len())
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let state =
+            (&self.image, &self.digest, &self.reference, self.signatures.clone_ref(py), &self.report, &self.json);
+        Ok((py.import("cosign._native")?.getattr("_restore_verified")?, state.into_pyobject(py)?))
+    }
+}
+
+#[pyfunction]
+pub fn _restore_signature(payload: Vec<u8>, key_fingerprint: String, annotations: String) -> VerifiedSignature {
+    VerifiedSignature { payload, key_fingerprint, annotations }
+}
+
+#[pyfunction]
+pub fn _restore_verified(
+    image: String,
+    digest: String,
+    reference: String,
+    signatures: Py<PyTuple>,
+    report: String,
+    json: String,
+) -> VerifiedImage {
+    VerifiedImage { image, digest, reference, signatures, report, json }
+}
