@@ -40,7 +40,7 @@ pub fn public_key_der(text: &str) -> Result<Vec<u8>> {
     if block.label != "CERTIFICATE" || !rest.trim_ascii().is_empty() {
         return Err(bad("expected one CERTIFICATE"));
     }
-    let certificate = element(&block.contents)?;
+    let certificate = element(&block.der)?;
     let mut next = element(certificate.content)?.content;
     // version [0] (optional), serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo
     let first = element(next)?;
