@@ -212,7 +212,7 @@ pub unsafe extern "C" fn cosign_client_options_dangerous_allow_http(
         // SAFETY: rules 1, 3 and 4 of the ABI.
         unsafe {
             set(options, "cosign_client_options_dangerous_allow_http", |options| {
-                options.allow_http(handle::text(host, "host")?);
+                options.dangerous_allow_http(handle::text(host, "host")?);
                 Ok(())
             });
         }
@@ -294,7 +294,8 @@ pub unsafe extern "C" fn cosign_client_resolve(
         let client = handle::get(client, "client")?;
         let reference = handle::text(reference, "reference")?;
         let call = handle::optional(call, "call")?;
-        let pinned = client.run(reference, call, |client, image, call| async move { client.resolve(&image, &call).await })?;
+        let pinned =
+            client.run(reference, call, |client, image, call| async move { client.resolve(&image, &call).await })?;
         fill(out, Bytes::new(pinned.as_bytes()));
         Ok(())
     })

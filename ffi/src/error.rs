@@ -32,12 +32,25 @@ pub(crate) fn c_string(text: &str) -> CString {
     CString::new(text.replace('\0', "\u{fffd}")).unwrap_or_default()
 }
 
+/// The error's JSON with the report of a refused verification in it.
+fn json_with_report(error: &Error) -> String {
+    let json = error.json();
+    let Some(report) = error.report() else { return json };
+    match (serde_json::from_str(&json), serde_json::to_value(report)) {
+        (Ok(serde_json::Value::Object(mut object)), Ok(report)) => {
+            object.insert("report".into(), report);
+            serde_json::Value::Object(object).to_string()
+        }
+        _ => json,
+    }
+}
+
 impl cosign_error {
     pub(crate) fn from_core(error: &Error) -> *mut cosign_error {
         handle::new(ErrorText {
             code: error.code().number(),
             message: c_string(error.message()),
-            json: c_string(&error.json()),
+            json: c_string(&json_with_report(error)),
             retryable: error.is_retryable(),
         })
     }

@@ -56,7 +56,10 @@ pub(crate) fn lend<H: Handle, T>(value: H::Inner, body: impl FnOnce(*mut H) -> T
 }
 
 fn stale<H: Handle>(name: &str) -> Error {
-    Error::new(Code::Argument, format!("{name} is not a live {}: it was freed, or is an object of another type", H::NAME))
+    Error::new(
+        Code::Argument,
+        format!("{name} is not a live {}: it was freed, or is an object of another type", H::NAME),
+    )
 }
 
 fn missing(name: &str) -> Error {

@@ -65,7 +65,9 @@ pub extern "C" fn cosign_code_name(code: cosign_code) -> *const c_char {
         match code {
             0 => c"OK".as_ptr(),
             1 => c"PASSTHROUGH".as_ptr(),
-            _ => NAMES.iter().find(|(number, _)| *number == code).map_or(c"UNKNOWN".as_ptr(), |(_, name)| name.as_ptr()),
+            _ => {
+                NAMES.iter().find(|(number, _)| *number == code).map_or(c"UNKNOWN".as_ptr(), |(_, name)| name.as_ptr())
+            }
         }
     })
 }

@@ -105,7 +105,9 @@ fn header(root: &Path) -> Outcome<String> {
         text = text.replace('…', "...");
     }
     match text.chars().find(|c| !c.is_ascii()) {
-        Some(strange) => Err(format!("the header would hold {strange:?}: keep the comments of ffi/src in ASCII").into()),
+        Some(strange) => {
+            Err(format!("the header would hold {strange:?}: keep the comments of ffi/src in ASCII").into())
+        }
         None => Ok(text),
     }
 }
@@ -270,7 +272,9 @@ fn docs() -> String {
             let _ = writeln!(out, "| {} | {} |", row.class.name(), meaning(row.class));
         }
     }
-    out.push_str("\n| number | name | class | exit code | Python | retryable | when |\n|---|---|---|---|---|---|---|\n");
+    out.push_str(
+        "\n| number | name | class | exit code | Python | retryable | when |\n|---|---|---|---|---|---|---|\n",
+    );
     for row in Code::TABLE {
         let _ = writeln!(
             out,
