@@ -42,10 +42,7 @@
 //! | 1 formats | [`key`], [`payload`], [`bundle`], [`oci`] |
 //! | 0 ground | [`error`], [`digest`], [`encoding`], [`crypto`], [`call`] |
 #![forbid(unsafe_code)]
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod bundle;
 pub mod call;

@@ -1,13 +1,11 @@
-"""Signs the image that the first argument names with a new key, and verifies it.
-
-cp -r examples/image /tmp/image && python examples/python/sign_and_verify.py oci:/tmp/image:v1
-"""
+"""Signs an image with a new key and verifies it. The image is a folder: `python sign_and_verify.py oci:PATH`."""
 
 import sys
 
 import cosign
 
-image = sys.argv[1] if len(sys.argv) > 1 else "oci:image:v1"
+image = sys.argv[1]
+
 key = cosign.PrivateKey.generate()
 cosign.Signer(key).sign_image(image)
 verified = cosign.Verifier(cosign.Policy(keys=[key.public_key])).verify(image)

@@ -137,7 +137,7 @@ func TestKeyFiles(t *testing.T) {
 	wantCode(t, err, cosign.ErrPasswordWrong)
 	_, err = cosign.ParsePrivateKey(background, pem, nil)
 	wantCode(t, err, cosign.ErrPasswordRequired)
-	_, err = cosign.ParsePrivateKey(background, nil, cosign.Password("x"))
+	_, err = cosign.ParsePrivateKey(background, pem[:100], cosign.Password("right"))
 	wantCode(t, err, cosign.ErrKeyFormat)
 	parsed := must[*cosign.PublicKey](t)(cosign.ParsePublicKey(must[[]byte](t)(public.PEM())))
 	if parsed.Fingerprint() != public.Fingerprint() {

@@ -442,7 +442,9 @@ async fn connection(shared: Arc<Shared>, stream: impl AsyncRead + AsyncWrite + U
             Ok(seen) => seen,
             Err(error) => {
                 if error.kind() == std::io::ErrorKind::InvalidData {
-                    let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+                    let _ = stream
+                        .write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                        .await;
                 }
                 return;
             }
@@ -611,8 +613,9 @@ fn refuse(shared: &Shared, state: &State, seen: &Seen, repository: &str) -> Opti
                 _ => {
                     let realm = realm.clone().unwrap_or_else(|| format!("http://{}/token", shared.address));
                     let actions = if writes { "pull,push" } else { "pull" };
-                    let challenge =
-                        format!("Bearer realm=\"{realm}\",service=\"test\",scope=\"repository:{repository}:{actions}\"");
+                    let challenge = format!(
+                        "Bearer realm=\"{realm}\",service=\"test\",scope=\"repository:{repository}:{actions}\""
+                    );
                     Some(Answer::error(401, "UNAUTHORIZED").header("WWW-Authenticate", challenge))
                 }
             }

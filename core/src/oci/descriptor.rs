@@ -105,10 +105,9 @@ pub(super) fn string_map(value: Option<&Value>, place: &str) -> Result<BTreeMap<
     let bad = || Error::new(Code::Protocol, format!("{place}: annotations must be an object of strings"));
     match value {
         None | Some(Value::Null) => Ok(BTreeMap::new()),
-        Some(Value::Object(members)) => members
-            .iter()
-            .map(|(key, value)| Ok((key.clone(), value.as_str().ok_or_else(bad)?.to_owned())))
-            .collect(),
+        Some(Value::Object(members)) => {
+            members.iter().map(|(key, value)| Ok((key.clone(), value.as_str().ok_or_else(bad)?.to_owned()))).collect()
+        }
         Some(_) => Err(bad()),
     }
 }

@@ -43,8 +43,9 @@ impl Document {
     /// parameters, or a descriptor's `mediaType`); a document that says otherwise is an error.
     pub fn parse(bytes: &[u8], declared: Option<&str>) -> Result<Document> {
         let bad = |what: String| Error::new(Code::Protocol, what);
-        let value = strict_json::parse(bytes, DOCUMENT_LIMITS)
-            .map_err(|e| if e.code() == Code::TooLarge { e } else { bad(format!("the manifest is {}", e.message())) })?;
+        let value = strict_json::parse(bytes, DOCUMENT_LIMITS).map_err(|e| {
+            if e.code() == Code::TooLarge { e } else { bad(format!("the manifest is {}", e.message())) }
+        })?;
         let object = value.as_object().ok_or_else(|| bad("a manifest must be a JSON object".into()))?;
         if object.get("schemaVersion").and_then(Value::as_u64) != Some(2) {
             return Err(bad("the manifest's schemaVersion is not 2".into()));

@@ -257,7 +257,8 @@ fn is_registry(registry: &str) -> bool {
     let host_ok = if v6 {
         host.parse::<std::net::Ipv6Addr>().is_ok()
     } else {
-        !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+        host.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
     };
     host_ok && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
@@ -302,9 +303,24 @@ mod tests {
     #[test]
     fn refuses_what_could_become_another_path_or_host() {
         for text in [
-            "", "a/../b", "./a/b", "ghcr.io/", "ghcr.io/A/b", "ghcr.io/a//b", "ghcr.io/a b", "ghcr.io/a:b:c",
-            "user@ghcr.io/a/b", "ghcr.io:99999/a/b", "ghcr.io:x/a/b", "ghcr.io/a@sha256:../..", "ghcr.io/a@md5:aa",
-            "https://ghcr.io/a/b", "ghcr.io/a:", "ghcr.io/a%2f..", "ghcr.io/a?x=y", "ghcr.io/a#b",
+            "",
+            "a/../b",
+            "./a/b",
+            "ghcr.io/",
+            "ghcr.io/A/b",
+            "ghcr.io/a//b",
+            "ghcr.io/a b",
+            "ghcr.io/a:b:c",
+            "user@ghcr.io/a/b",
+            "ghcr.io:99999/a/b",
+            "ghcr.io:x/a/b",
+            "ghcr.io/a@sha256:../..",
+            "ghcr.io/a@md5:aa",
+            "https://ghcr.io/a/b",
+            "ghcr.io/a:",
+            "ghcr.io/a%2f..",
+            "ghcr.io/a?x=y",
+            "ghcr.io/a#b",
         ] {
             assert_eq!(ImageRef::parse(text).unwrap_err().code(), Code::Reference, "{text}");
         }

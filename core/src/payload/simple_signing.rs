@@ -191,7 +191,9 @@ mod tests {
     #[test]
     fn writes_what_it_reads_and_escapes_as_go_does() {
         let annotations: BTreeMap<String, String> =
-            [("z", "<x>&y"), ("a", "1"), ("u", "é"), ("n", "\u{2028}\u{1}\n\"")].map(|(k, v)| (k.into(), v.into())).into();
+            [("z", "<x>&y"), ("a", "1"), ("u", "é"), ("n", "\u{2028}\u{1}\n\"")]
+                .map(|(k, v)| (k.into(), v.into()))
+                .into();
         let bytes = write("ghcr.io/a/b", &Digest::parse(A).unwrap(), &annotations);
         let text = String::from_utf8(bytes.clone()).unwrap();
         assert!(text.ends_with(

@@ -168,6 +168,10 @@ impl DockerConfig {
         if json.len() > limits::DOCKER_CONFIG {
             return Err(bad("larger than 1 MiB".to_owned()));
         }
+        // A derived reader would take a list for the object.
+        if !json.trim_ascii_start().starts_with(b"{") {
+            return Err(bad("not a JSON object".to_owned()));
+        }
         // serde_json's message may quote a value, so only the place is shown.
         let file: File = serde_json::from_slice(json)
             .map_err(|error| bad(format!("malformed at line {} column {}", error.line(), error.column())))?;

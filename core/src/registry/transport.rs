@@ -217,23 +217,13 @@ fn clean(text: &str, most: usize) -> String {
     text.chars().filter(|c| !harmful(*c)).take(most).collect()
 }
 
-#[derive(Deserialize)]
-struct ErrorBody {
-    errors: Vec<ErrorEntry>,
-}
-
-#[derive(Deserialize)]
-struct ErrorEntry {
-    code: String,
-    #[serde(default)]
-    message: Option<String>,
-}
-
 /// The first error of a registry's error body: its code and message, cleaned.
 fn registry_error(body: &[u8]) -> Option<(String, String)> {
-    let parsed: ErrorBody = serde_json::from_slice(body).ok()?;
-    let first = parsed.errors.into_iter().next()?;
-    Some((clean(&first.code, 60), clean(&first.message.unwrap_or_default(), 200)))
+    // Member by member: a derived reader would also take lists for objects, and "absent" must be said exactly.
+    let parsed: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let first = parsed.get("errors")?.as_array()?.first()?;
+    let message = first.get("message").and_then(serde_json::Value::as_str).unwrap_or_default();
+    Some((clean(first.get("code")?.as_str()?, 60), clean(message, 200)))
 }
 
 fn media_type(headers: &HeaderMap) -> String {
@@ -549,7 +539,9 @@ impl Transport {
                     spent = authorization.is_some();
                     let challenge = self.challenge(ask, &response)?;
                     let mut state = lock(&self.state);
-                    state.tokens.retain(|(of, repository, _), _| *of != host || repository != ask.repository);
+                    // Only the token that was refused: a neighbour in the same batch may have fetched a new one by now.
+                    let refused = authorization.as_ref().and_then(|used| used.value.strip_prefix("Bearer "));
+                    state.tokens.retain(|_, token| Some(token.value.as_str()) != refused);
                     state.challenges.insert(host.clone(), challenge);
                     asked = true;
                 }
@@ -938,6 +930,10 @@ fn parse_token(body: &[u8]) -> Option<(Zeroizing<String>, Duration)> {
         access_token: Option<String>,
         expires_in: Option<serde_json::Number>,
     }
+    // A derived reader would take a list for the object.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
     let answer: Answer = serde_json::from_slice(body).ok()?;
     let (token, access_token) = (answer.token.map(Zeroizing::new), answer.access_token.map(Zeroizing::new));
     let value = access_token.filter(|text| !text.is_empty()).or(token).filter(|text| !text.is_empty())?;
@@ -1005,7 +1001,15 @@ mod tests {
         assert_eq!(read(r#"{"token":"a","access_token":"b","expires_in":300}"#), Some(("b".to_owned(), 300)));
         assert_eq!(read(r#"{"token":"a","expires_in":-1}"#), Some(("a".to_owned(), 0)));
         assert_eq!(read(r#"{"token":"a","expires_in":9223372036854775808}"#), Some(("a".to_owned(), 3600)));
-        for bad in ["{}", r#"{"token":""}"#, r#"{"token":"a b"}"#, r#"{"token":"a\r\nX: y"}"#, "[]", "<html>"] {
+        for bad in [
+            "{}",
+            r#"{"token":""}"#,
+            r#"{"token":"a b"}"#,
+            r#"{"token":"a\r\nX: y"}"#,
+            "[]",
+            r#"["a","b",1]"#,
+            "<html>",
+        ] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }
@@ -1014,6 +1018,11 @@ mod tests {
     fn outside_text_is_cleaned() {
         let body = br#"{"errors":[{"code":"DENIED\u001b[31m","message":"a\nb\u202ec"}]}"#;
         assert_eq!(registry_error(body), Some(("DENIED[31m".to_owned(), "abc".to_owned())));
+        for bad in
+            [&br#"[[["NAME_UNKNOWN","x"]]]"#[..], br#"{"errors":[["NAME_UNKNOWN"]]}"#, br#"{"errors":{}}"#, b"null"]
+        {
+            assert_eq!(registry_error(bad), None);
+        }
     }
 
     #[test]

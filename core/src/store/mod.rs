@@ -6,8 +6,8 @@ pub mod tags;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::call::Call;
 use crate::bundle::legacy::SignatureImage;
+use crate::call::Call;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::oci::Descriptor;

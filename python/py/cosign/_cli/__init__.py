@@ -110,7 +110,7 @@ def _say(message: str, code: int) -> int:
     except (OSError, ValueError):
         pass
     except UnicodeError:
-        print(f"Error: {ascii(message)}", file=sys.stderr)
+        print(f"Error: {message!a}", file=sys.stderr)
     return code
 
 

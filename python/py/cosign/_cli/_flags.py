@@ -105,7 +105,7 @@ def duration(text: str | None) -> float | None:
     return sum(float(number) * units[unit] for number, unit in re.findall(part, text)) or None
 
 
-def annotations(values: list[str]) -> dict[str, str]:
+def annotation_pairs(values: list[str]) -> dict[str, str]:
     """The pairs of all `-a` flags.
 
     Each value is one line of CSV (Go pflag's StringSlice) whose fields are `key=value`. What real cosign would drop
@@ -227,7 +227,7 @@ def only(options: argparse.Namespace, flag: str, allowed: tuple[str, ...], why: 
     """Refuses a value of a flag that this version does not implement."""
     value = getattr(options, flag.lstrip("-").replace("-", "_"))
     if value is not None and value not in allowed:
-        raise UsageError(f'{flag}={value} is not supported: {why}; allowed: {", ".join(allowed)}')
+        raise UsageError(f"{flag}={value} is not supported: {why}; allowed: {', '.join(allowed)}")
 
 
 def only_bool(options: argparse.Namespace, flag: str, allowed: bool, why: str) -> None:

@@ -10,6 +10,10 @@ import cosign
 from . import UsageError, _passwords
 from ._flags import Parser, no_arguments, note, only, os_path
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .._native import _KeyFormat
+
 URI_SCHEMES = ("http://", "https://", "awskms://", "gcpkms://", "azurekms://", "hashivault://", "k8s://", "gitlab://")
 
 
@@ -54,7 +58,7 @@ def public_key(arguments: list[str]) -> int:
     return 0
 
 
-def _write(key: cosign.PrivateKey, prefix: str, key_format: str | None, *, yes: bool) -> int:
+def _write(key: cosign.PrivateKey, prefix: str, key_format: _KeyFormat | None, *, yes: bool) -> int:
     overwrite = _passwords.consent_to_overwrite([f"{prefix}.key", f"{prefix}.pub"], yes)
     private, public = key.save_pair(
         prefix, password=_passwords.ask_new(), format=key_format or "sigstore", overwrite=overwrite

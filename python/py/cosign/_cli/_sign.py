@@ -6,7 +6,7 @@ import cosign
 
 from ._flags import (
     Parser,
-    annotations,
+    annotation_pairs,
     client,
     duration,
     need_images,
@@ -48,7 +48,7 @@ def sign(arguments: list[str]) -> int:
     only_bool(options, "--use-signing-config", False, "signing configurations are not read yet")
     only_bool(options, "--new-bundle-format", False, "bundles are not written yet")
     images = need_images(parser, options.images)
-    pairs = annotations(options.annotations)
+    pairs = annotation_pairs(options.annotations)
     registries = client(options, images)
     with load_private_key(options.key) as key:
         signer = cosign.Signer(key, registries)

@@ -8,7 +8,7 @@ from typing import Any
 import cosign
 
 from . import UsageError
-from ._flags import Parser, annotations, client, duration, need_images, note, only, only_bool, registry_flags
+from ._flags import Parser, annotation_pairs, client, duration, need_images, note, only, only_bool, registry_flags
 from ._keys import load_public_key
 
 
@@ -30,7 +30,7 @@ def verify(arguments: list[str]) -> int:
     only(options, "--output", ("json", "text"), "no such output")
     only(options, "--format", ("legacy",), "bundles are not read yet")
     only_bool(options, "--new-bundle-format", False, "bundles are not read yet")
-    wanted = annotations(options.annotations)
+    wanted = annotation_pairs(options.annotations)
     if wanted and not options.check_claims:
         raise UsageError("--check-claims=false and -a contradict each other: annotations are claims")
     images = need_images(parser, options.images)
@@ -57,7 +57,9 @@ def verify(arguments: list[str]) -> int:
 
 def _layout(path: str) -> str:
     if ":" in path or "@" in path:
-        raise UsageError(f"--local-image: the path {path} holds a ':' or '@', which cannot be told from a tag or digest")
+        raise UsageError(
+            f"--local-image: the path {path} holds a ':' or '@', which cannot be told from a tag or digest"
+        )
     return f"oci:{path}"
 
 
