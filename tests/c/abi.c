@@ -1,0 +1,554 @@
+/* What the C interface promises beyond its types, each promise one function: abi LAYOUT.
+ * The layout is a fresh copy with one image, tag v1. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <cosign.h>
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int passed, failed, wrong;
+static char image[4096];
+
+#define EXPECT(condition)                                                     \
+    do {                                                                      \
+        if (!(condition)) {                                                   \
+            wrong++;                                                          \
+            printf("     line %d: %s\n", __LINE__, #condition);               \
+        }                                                                     \
+    } while (0)
+
+static long now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int threads(void)
+{
+    int count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    struct dirent *entry;
+    while (tasks && (entry = readdir(tasks)) != NULL)
+        count += entry->d_name[0] != '.';
+    if (tasks) closedir(tasks);
+    return count;
+}
+
+static cosign_private_key *new_key(void)
+{
+    cosign_private_key *key = NULL;
+    EXPECT(cosign_private_key_generate(NULL, &key, NULL) == COSIGN_OK);
+    return key;
+}
+
+static cosign_policy *policy_for(const cosign_private_key *key)
+{
+    cosign_public_key *pub = NULL;
+    cosign_policy *policy = cosign_policy_new();
+    EXPECT(cosign_private_key_public(key, &pub, NULL) == COSIGN_OK);
+    cosign_policy_add_key(policy, pub);
+    cosign_public_key_free(pub);
+    return policy;
+}
+
+static cosign_client *new_client(void)
+{
+    cosign_client *client = NULL;
+    EXPECT(cosign_client_new(NULL, &client, NULL) == COSIGN_OK);
+    return client;
+}
+
+/* --- version and codes --- */
+
+static void versions_agree(void)
+{
+    unsigned number = (COSIGN_VERSION_MAJOR << 16) | (COSIGN_VERSION_MINOR << 8) | COSIGN_VERSION_PATCH;
+    char text[32];
+    EXPECT(number == COSIGN_VERSION_NUMBER);
+    EXPECT(cosign_version_number() == COSIGN_VERSION_NUMBER);
+    EXPECT(strcmp(cosign_version_string(), COSIGN_VERSION) == 0);
+    snprintf(text, sizeof text, "%u.%u.%u", number >> 16, (number >> 8) & 255, number & 255);
+    EXPECT(strcmp(text, COSIGN_VERSION) == 0);
+}
+
+static void codes_have_names(void)
+{
+    EXPECT(strcmp(cosign_code_name(COSIGN_OK), "OK") == 0);
+    EXPECT(strcmp(cosign_code_name(COSIGN_ERR_NO_SIGNATURES), "NO_SIGNATURES") == 0);
+    EXPECT(strcmp(cosign_code_name(COSIGN_ERR_INTERNAL), "INTERNAL") == 0);
+    EXPECT(strcmp(cosign_code_name(999), "UNKNOWN") == 0);
+    EXPECT(strcmp(cosign_code_name(-1), "UNKNOWN") == 0);
+    EXPECT(cosign_has_feature("layout") == 1 && cosign_has_feature("registry") == 1);
+    EXPECT(cosign_has_feature("no such") == 0);
+}
+
+/* --- signing and verifying a layout --- */
+
+static void a_layout_is_signed_and_verified_without_a_thread(void)
+{
+    int before = threads();
+    cosign_private_key *key = new_key();
+    cosign_policy *policy = policy_for(key);
+    cosign_client *client = new_client();
+    cosign_buffer *digest = NULL, *pinned = NULL;
+    cosign_verification *proof = NULL;
+    cosign_error *err = NULL;
+    cosign_sign_options *options = cosign_sign_options_new();
+    size_t len = 0;
+    cosign_sign_options_add_annotation(options, "build", "7");
+    EXPECT(cosign_sign_image(client, image, key, options, NULL, &digest, &err) == COSIGN_OK);
+    EXPECT(strncmp(cosign_buffer_data(digest), "sha256:", 7) == 0 && cosign_buffer_len(digest) == 71);
+    cosign_policy_require_annotation(policy, "build", "7");
+    EXPECT(cosign_verify_image(client, image, policy, NULL, &proof, &err) == COSIGN_OK);
+    EXPECT(err == NULL);
+    EXPECT(strcmp(cosign_verification_digest(proof), cosign_buffer_data(digest)) == 0);
+    EXPECT(cosign_client_resolve(client, image, NULL, &pinned, NULL) == COSIGN_OK);
+    EXPECT(strcmp(cosign_verification_reference(proof), cosign_buffer_data(pinned)) == 0);
+    EXPECT(cosign_verification_count(proof) == 1);
+    EXPECT(strstr(cosign_verification_payload(proof, 0, &len), "\"build\":\"7\"") != NULL);
+    EXPECT(len == strlen(cosign_verification_payload(proof, 0, NULL)));
+    EXPECT(cosign_verification_payload(proof, 1, &len)[0] == 0 && len == 0);
+    EXPECT(cosign_verification_json(proof)[0] == '{');
+    EXPECT(threads() == before);
+    cosign_verification_free(proof);
+    cosign_buffer_free(digest);
+    cosign_buffer_free(pinned);
+    cosign_sign_options_free(options);
+    cosign_client_free(client);
+    cosign_policy_free(policy);
+    cosign_private_key_free(key);
+}
+
+static void refusals_leave_no_proof(void)
+{
+    cosign_private_key *key = new_key(), *other = new_key();
+    cosign_policy *strangers = policy_for(other), *empty = cosign_policy_new(), *two = policy_for(key);
+    cosign_policy *demanding = policy_for(key), *zero = policy_for(key);
+    cosign_client *client = new_client();
+    char missing[5000];
+    int i;
+    struct {
+        const char *reference;
+        cosign_policy *policy;
+        cosign_code code;
+    } rows[7];
+    EXPECT(cosign_sign_image(client, image, key, NULL, NULL, NULL, NULL) == COSIGN_OK);
+    cosign_policy_set_threshold(two, 2);
+    cosign_policy_set_threshold(zero, 0);
+    cosign_policy_require_annotation(demanding, "absent", "x");
+    snprintf(missing, sizeof missing, "%s-missing", image);
+    rows[0].reference = image, rows[0].policy = strangers, rows[0].code = COSIGN_ERR_NO_SIGNATURE_MATCHES;
+    rows[1].reference = image, rows[1].policy = empty, rows[1].code = COSIGN_ERR_POLICY_EMPTY;
+    rows[2].reference = image, rows[2].policy = two, rows[2].code = COSIGN_ERR_POLICY_EMPTY;
+    rows[3].reference = image, rows[3].policy = zero, rows[3].code = COSIGN_ERR_POLICY_EMPTY;
+    rows[4].reference = missing, rows[4].policy = demanding, rows[4].code = COSIGN_ERR_IMAGE_NOT_FOUND;
+    rows[5].reference = "oci:", rows[5].policy = strangers, rows[5].code = COSIGN_ERR_REFERENCE;
+    rows[6].reference = image, rows[6].policy = demanding, rows[6].code = 0;
+    for (i = 0; i < 7; i++) {
+        cosign_verification *proof = (cosign_verification *)(void *)&i;
+        cosign_error *err = (cosign_error *)(void *)&i;
+        cosign_code code = cosign_verify_image(client, rows[i].reference, rows[i].policy, NULL, &proof, &err);
+        EXPECT(code != COSIGN_OK && proof == NULL && err != NULL);
+        if (rows[i].code && code != rows[i].code) {
+            wrong++;
+            printf("     row %d: %d %s\n", i, (int)code, cosign_error_message(err));
+        }
+        EXPECT(cosign_error_code(err) == code && cosign_error_message(err)[0] != 0);
+        EXPECT(strstr(cosign_error_json(err), cosign_code_name(code)) != NULL);
+        if (i == 0) EXPECT(strstr(cosign_error_json(err), "\"report\"") != NULL);
+        cosign_error_free(err);
+    }
+    cosign_policy_free(strangers), cosign_policy_free(empty), cosign_policy_free(two);
+    cosign_policy_free(demanding), cosign_policy_free(zero);
+    cosign_client_free(client);
+    cosign_private_key_free(key), cosign_private_key_free(other);
+}
+
+static void layouts_can_be_switched_off(void)
+{
+    cosign_client_options *options = cosign_client_options_new();
+    cosign_client *client = NULL;
+    cosign_buffer *pinned = NULL;
+    cosign_client_options_set_layouts(options, 0);
+    EXPECT(cosign_client_new(options, &client, NULL) == COSIGN_OK);
+    EXPECT(cosign_client_resolve(client, image, NULL, &pinned, NULL) != COSIGN_OK && pinned == NULL);
+    cosign_client_free(client);
+    cosign_client_options_free(options);
+}
+
+static void a_builder_names_its_first_bad_setter(void)
+{
+    cosign_client_options *options = cosign_client_options_new();
+    cosign_client *client = NULL;
+    cosign_error *err = NULL;
+    cosign_client_options_set_docker_config(options, "{", 1);
+    cosign_client_options_set_user_agent(options, NULL);
+    EXPECT(cosign_client_new(options, &client, &err) != COSIGN_OK && client == NULL);
+    EXPECT(strstr(cosign_error_message(err), "cosign_client_options_set_docker_config") != NULL);
+    cosign_error_free(err);
+    EXPECT(cosign_client_new(options, &client, NULL) != COSIGN_OK && client == NULL);
+    cosign_client_options_free(options);
+}
+
+/* --- passwords --- */
+
+struct asked {
+    const char *answer;
+    uint32_t right_at, last;
+    int questions;
+    cosign_code result;
+    cosign_call *again;
+    const char *pem;
+    size_t len;
+};
+
+static cosign_code ask(cosign_secret *out, const char *prompt, uint32_t attempt, void *user_data)
+{
+    struct asked *asked = user_data;
+    EXPECT(prompt != NULL && prompt[0] != 0);
+    asked->questions++;
+    asked->last = attempt;
+    if (asked->again) { /* a callback may call libcosign, with the same call object too */
+        cosign_private_key *inner = NULL;
+        cosign_call *again = asked->again;
+        asked->again = NULL;
+        EXPECT(cosign_private_key_from_pem(asked->pem, asked->len, again, &inner, NULL) == COSIGN_OK);
+        cosign_private_key_free(inner);
+    }
+    if (asked->result) return asked->result;
+    if (asked->answer == NULL) return COSIGN_OK;
+    if (attempt == asked->right_at || asked->right_at == 0)
+        cosign_secret_set(out, asked->answer, strlen(asked->answer));
+    else
+        cosign_secret_set(out, "wrong", 5);
+    return COSIGN_OK;
+}
+
+static int finalized;
+static void finalize(void *user_data)
+{
+    (void)user_data;
+    finalized++;
+}
+
+static cosign_code open_key(cosign_buffer *pem, struct asked *asked)
+{
+    cosign_call *call = cosign_call_new();
+    cosign_private_key *key = (cosign_private_key *)(void *)call;
+    cosign_error *err = NULL;
+    cosign_code code;
+    cosign_call_set_password_cb(call, ask, asked, NULL);
+    if (asked->pem) asked->again = call;
+    code = cosign_private_key_from_pem(cosign_buffer_data(pem), cosign_buffer_len(pem), call, &key, &err);
+    EXPECT((code == COSIGN_OK) == (key != NULL) && cosign_error_code(err) == code);
+    EXPECT(strstr(cosign_error_json(err), "s3cret") == NULL);
+    cosign_private_key_free(key);
+    cosign_error_free(err);
+    cosign_call_free(call);
+    return code;
+}
+
+static void passwords_are_asked_for_at_most_three_times(void)
+{
+    cosign_private_key *key = new_key(), *none = NULL;
+    cosign_call *call = cosign_call_new();
+    cosign_buffer *pem = NULL;
+    struct asked asked;
+    memset(&asked, 0, sizeof asked);
+
+    EXPECT(cosign_private_key_to_pem(key, "cosign", call, &pem, NULL) == COSIGN_ERR_PASSWORD_REQUIRED && pem == NULL);
+    asked.answer = "s3cret";
+    cosign_call_set_password_cb(call, ask, &asked, NULL);
+    EXPECT(cosign_private_key_to_pem(key, "cosign", call, &pem, NULL) == COSIGN_OK);
+    EXPECT(asked.questions == 1 && asked.last == 0);
+    EXPECT(strstr(cosign_buffer_data(pem), "BEGIN ENCRYPTED COSIGN PRIVATE KEY") != NULL);
+
+    EXPECT(cosign_private_key_from_pem(cosign_buffer_data(pem), cosign_buffer_len(pem), NULL, &none, NULL)
+           == COSIGN_ERR_PASSWORD_REQUIRED);
+
+    memset(&asked, 0, sizeof asked), asked.answer = "s3cret", asked.right_at = 3;
+    EXPECT(open_key(pem, &asked) == COSIGN_OK && asked.questions == 3);
+    memset(&asked, 0, sizeof asked), asked.answer = "s3cret", asked.right_at = 4;
+    EXPECT(open_key(pem, &asked) == COSIGN_ERR_PASSWORD_WRONG && asked.questions == 3 && asked.last == 3);
+    memset(&asked, 0, sizeof asked), asked.result = COSIGN_PASSTHROUGH;
+    EXPECT(open_key(pem, &asked) == COSIGN_ERR_PASSWORD_REQUIRED && asked.questions == 1);
+    memset(&asked, 0, sizeof asked), asked.result = COSIGN_ERR_CANCELLED;
+    EXPECT(open_key(pem, &asked) == COSIGN_ERR_CANCELLED && asked.questions == 1);
+    memset(&asked, 0, sizeof asked), asked.result = 12345;
+    EXPECT(open_key(pem, &asked) == COSIGN_ERR_CALLBACK && asked.questions == 1);
+    memset(&asked, 0, sizeof asked); /* COSIGN_OK without an answer */
+    EXPECT(open_key(pem, &asked) == COSIGN_ERR_CALLBACK && asked.questions == 1);
+    memset(&asked, 0, sizeof asked), asked.answer = "s3cret";
+    asked.pem = cosign_buffer_data(pem), asked.len = cosign_buffer_len(pem);
+    EXPECT(open_key(pem, &asked) == COSIGN_OK && asked.questions == 2);
+    /* What cannot be opened with any password asks nobody. */
+    memset(&asked, 0, sizeof asked), asked.answer = "s3cret";
+    cosign_call_set_password_cb(call, ask, &asked, NULL);
+    EXPECT(cosign_private_key_from_pem("junk", 4, call, &none, NULL) == COSIGN_ERR_KEY_FORMAT && asked.questions == 0);
+
+    cosign_buffer_free(pem);
+    cosign_call_free(call);
+    cosign_private_key_free(key);
+}
+
+static void finalizers_run_exactly_once(void)
+{
+    cosign_call *call = cosign_call_new();
+    finalized = 0;
+    cosign_call_set_password_cb(call, ask, NULL, finalize);
+    EXPECT(finalized == 0);
+    cosign_call_set_password_cb(call, ask, NULL, finalize);
+    EXPECT(finalized == 1);
+    cosign_call_set_password_cb(call, NULL, NULL, finalize);
+    EXPECT(finalized == 3);
+    cosign_call_set_password_cb(NULL, ask, NULL, finalize);
+    EXPECT(finalized == 4);
+    cosign_call_set_password_cb(call, ask, NULL, finalize);
+    cosign_call_free(call);
+    EXPECT(finalized == 5);
+}
+
+/* --- stopping, on a server that takes connections and says nothing --- */
+
+static char silent[64];
+
+static int listen_in_silence(void)
+{
+    struct sockaddr_in address;
+    socklen_t size = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    memset(&address, 0, sizeof address);
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT(bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 64) == 0);
+    getsockname(fd, (struct sockaddr *)&address, &size);
+    snprintf(silent, sizeof silent, "127.0.0.1:%d/app:v1", ntohs(address.sin_port));
+    return fd;
+}
+
+static cosign_call *alarmed;
+static volatile sig_atomic_t alarms;
+static void on_alarm(int signal)
+{
+    (void)signal;
+    alarms++;
+    cosign_call_cancel(alarmed);
+}
+
+static void a_signal_handler_cancels(void)
+{
+    cosign_client *client = new_client();
+    cosign_buffer *pinned = NULL;
+    cosign_error *err = NULL;
+    struct sigaction action, before;
+    struct itimerval timer;
+    long started, took;
+    alarmed = cosign_call_new();
+    alarms = 0;
+    memset(&action, 0, sizeof action);
+    memset(&timer, 0, sizeof timer);
+    action.sa_handler = on_alarm;
+    sigaction(SIGALRM, &action, &before);
+    timer.it_value.tv_usec = 200000;
+    started = now_ms();
+    setitimer(ITIMER_REAL, &timer, NULL);
+    EXPECT(cosign_client_resolve(client, silent, alarmed, &pinned, &err) == COSIGN_ERR_CANCELLED);
+    took = now_ms() - started;
+    EXPECT(alarms == 1 && took >= 200);
+    EXPECT(took < 5000); /* "normally within 50 ms"; the machine may be busy */
+    printf("     a cancel after 200 ms returned after %ld ms\n", took);
+    EXPECT(strcmp(cosign_code_name(cosign_error_code(err)), "CANCELLED") == 0);
+    /* Now and later. */
+    EXPECT(cosign_client_resolve(client, image, alarmed, &pinned, NULL) == COSIGN_ERR_CANCELLED && pinned == NULL);
+    sigaction(SIGALRM, &before, NULL);
+    cosign_error_free(err);
+    cosign_call_free(alarmed);
+    cosign_client_free(client);
+}
+
+static void a_deadline_ends_the_call(void)
+{
+    cosign_client *client = new_client();
+    cosign_call *call = cosign_call_new();
+    cosign_buffer *pinned = NULL;
+    cosign_error *err = NULL;
+    long started = now_ms(), took;
+    cosign_call_set_timeout_ms(call, 300);
+    EXPECT(cosign_client_resolve(client, silent, call, &pinned, &err) == COSIGN_ERR_TIMEOUT && pinned == NULL);
+    took = now_ms() - started;
+    EXPECT(took >= 290 && took < 5000 && cosign_error_is_retryable(err) == 1);
+    printf("     a deadline of 300 ms returned after %ld ms\n", took);
+    cosign_error_free(err);
+    cosign_call_free(call);
+    cosign_client_free(client);
+}
+
+static void nobody_listening_is_unknown_not_unsigned(void)
+{
+    cosign_private_key *key = new_key();
+    cosign_policy *policy = policy_for(key);
+    cosign_client *client = new_client();
+    cosign_call *call = cosign_call_new();
+    cosign_verification *proof = NULL;
+    cosign_code code;
+    cosign_call_set_timeout_ms(call, 3000);
+    code = cosign_verify_image(client, "127.0.0.1:9/app:v1", policy, call, &proof, NULL);
+    EXPECT(proof == NULL && (code == COSIGN_ERR_NETWORK || code == COSIGN_ERR_TIMEOUT));
+    cosign_call_free(call), cosign_client_free(client), cosign_policy_free(policy), cosign_private_key_free(key);
+}
+
+/* The one thread of a client is deaf: it blocks what a host's handlers wait for, and SIGPIPE. */
+static void our_thread_is_named_and_masked(void)
+{
+    cosign_client *client = new_client();
+    cosign_call *call = cosign_call_new();
+    cosign_buffer *pinned = NULL;
+    DIR *tasks;
+    struct dirent *entry;
+    int ours = 0;
+    cosign_call_set_timeout_ms(call, 50);
+    EXPECT(cosign_client_resolve(client, silent, call, &pinned, NULL) == COSIGN_ERR_TIMEOUT);
+    tasks = opendir("/proc/self/task");
+    while (tasks && (entry = readdir(tasks)) != NULL) {
+        char path[600], line[256];
+        int named = 0;
+        unsigned long long blocked = 0;
+        FILE *status;
+        snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
+        status = entry->d_name[0] == '.' ? NULL : fopen(path, "r");
+        while (status && fgets(line, sizeof line, status)) {
+            if (strcmp(line, "Name:\tcosign-io\n") == 0) named = 1;
+            sscanf(line, "SigBlk: %llx", &blocked);
+        }
+        if (status) fclose(status);
+        if (named) {
+            ours++;
+            EXPECT(blocked & (1ULL << (SIGPIPE - 1)));
+            EXPECT(blocked & (1ULL << (SIGALRM - 1)));
+            EXPECT(!(blocked & (1ULL << (SIGSEGV - 1))));
+        }
+    }
+    if (tasks) closedir(tasks);
+    EXPECT(ours == 1);
+    cosign_call_free(call);
+    cosign_client_free(client);
+}
+
+/* --- fork --- */
+
+static void a_forked_client_says_so(void)
+{
+    cosign_client *client = new_client();
+    cosign_call *call = cosign_call_new();
+    cosign_buffer *pinned = NULL;
+    int status = -1;
+    pid_t child;
+    cosign_call_set_timeout_ms(call, 100);
+    EXPECT(cosign_client_resolve(client, silent, call, &pinned, NULL) == COSIGN_ERR_TIMEOUT);
+    child = fork();
+    if (child == 0) {
+        cosign_client *own = NULL;
+        alarm(10);
+        if (cosign_client_resolve(client, silent, NULL, &pinned, NULL) != COSIGN_ERR_FORKED) _exit(1);
+        if (cosign_client_resolve(client, image, NULL, &pinned, NULL) != COSIGN_ERR_FORKED) _exit(2);
+        cosign_client_free(client);
+        if (cosign_client_new(NULL, &own, NULL) != COSIGN_OK) _exit(3);
+        if (cosign_client_resolve(own, image, NULL, &pinned, NULL) != COSIGN_OK) _exit(4);
+        if (cosign_client_resolve(own, silent, call, &pinned, NULL) != COSIGN_ERR_TIMEOUT) _exit(5);
+        cosign_client_free(own);
+        _exit(0);
+    }
+    EXPECT(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status)) printf("     the child stopped at %d\n", WEXITSTATUS(status));
+    EXPECT(cosign_client_resolve(client, image, NULL, &pinned, NULL) == COSIGN_OK);
+    cosign_buffer_free(pinned);
+    cosign_call_free(call);
+    cosign_client_free(client);
+}
+
+/* --- threads --- */
+
+struct shared {
+    cosign_client *client;
+    cosign_policy *policy;
+    int good;
+};
+
+static void *verify_often(void *argument)
+{
+    struct shared *shared = argument;
+    int i;
+    for (i = 0; i < 20; i++) {
+        cosign_verification *proof = NULL;
+        if (cosign_verify_image(shared->client, image, shared->policy, NULL, &proof, NULL) == COSIGN_OK)
+            __sync_fetch_and_add(&shared->good, 1);
+        cosign_verification_free(proof);
+    }
+    return NULL;
+}
+
+static void one_client_serves_many_threads(void)
+{
+    enum { THREADS = 16 };
+    cosign_private_key *key = new_key();
+    struct shared shared;
+    pthread_t workers[THREADS];
+    int i;
+    shared.client = new_client();
+    shared.policy = policy_for(key);
+    shared.good = 0;
+    EXPECT(cosign_sign_image(shared.client, image, key, NULL, NULL, NULL, NULL) == COSIGN_OK);
+    for (i = 0; i < THREADS; i++) pthread_create(&workers[i], NULL, verify_often, &shared);
+    for (i = 0; i < THREADS; i++) pthread_join(workers[i], NULL);
+    EXPECT(shared.good == THREADS * 20);
+    cosign_client_free(shared.client);
+    cosign_policy_free(shared.policy);
+    cosign_private_key_free(key);
+}
+
+static void run(void (*test)(void), const char *name)
+{
+    wrong = 0;
+    test();
+    if (wrong) failed++;
+    else passed++;
+    printf("%s %s\n", wrong ? "FAIL" : "ok  ", name);
+    fflush(stdout);
+}
+#define RUN(test) run(test, #test)
+
+int main(int argc, char **argv)
+{
+    int fd;
+    if (argc != 2) return 2;
+    snprintf(image, sizeof image, "oci:%s:v1", argv[1]);
+    fd = listen_in_silence();
+    RUN(versions_agree);
+    RUN(codes_have_names);
+    RUN(a_layout_is_signed_and_verified_without_a_thread);
+    RUN(refusals_leave_no_proof);
+    RUN(layouts_can_be_switched_off);
+    RUN(a_builder_names_its_first_bad_setter);
+    RUN(passwords_are_asked_for_at_most_three_times);
+    RUN(finalizers_run_exactly_once);
+    RUN(a_signal_handler_cancels);
+    RUN(a_deadline_ends_the_call);
+    RUN(nobody_listening_is_unknown_not_unsigned);
+    RUN(our_thread_is_named_and_masked);
+    RUN(a_forked_client_says_so);
+    RUN(one_client_serves_many_threads);
+    close(fd);
+    printf("%d promises kept, %d broken\n", passed, failed);
+    return failed != 0;
+}
