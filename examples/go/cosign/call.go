@@ -43,7 +43,7 @@ type question struct {
 	panicked any
 }
 
-// withCall runs f with a C call object that stops when ctx ends.
+// withCall runs f with a C call object that is cancelled when ctx ends.
 func withCall(ctx context.Context, password PasswordFunc, f func(*C.cosign_call) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
