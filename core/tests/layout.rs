@@ -161,7 +161,8 @@ fn payload(digest: &str, optional: &str) -> String {
 
 #[test]
 fn signs_and_verifies_with_every_kind_of_key() {
-    for algorithm in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::EcdsaP521, KeyAlgorithm::Ed25519] {
+    for algorithm in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::EcdsaP521, KeyAlgorithm::Ed25519]
+    {
         let layout = Fixture::new();
         let key = PrivateKey::generate(algorithm).unwrap();
         let signed = layout.sign(&key).unwrap();

@@ -13,6 +13,8 @@ use crate::error::{Code, Error, Result};
 pub const DOCUMENT_LIMITS: Limits = Limits { max_bytes: 4 << 20, max_depth: 32, max_members: 100_000 };
 
 /// A document that a digest may name: an image manifest or an index.
+// One lives at a time, on the stack of its reader: boxing would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
     /// An image manifest.
