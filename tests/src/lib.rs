@@ -1,0 +1,5 @@
+//! What the whole-system tests share.
+#![allow(clippy::expect_used, clippy::panic)]
+
+pub mod oracle;
+pub mod registry;
