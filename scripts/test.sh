@@ -7,15 +7,15 @@
 # Nothing is skipped: a missing tool, an ignored test and a suite that ran no test are failures.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-all="rust pure wasm install faces python"
+all="rust pure wasm install wheel faces python"
 suites=${*:-$all}
 
 tools=$(scripts/tools.sh) || exit 1
 eval "$tools"
 
-# What the suites find in their environment: the tools' folder, the installed prefix, one Cargo profile for everything
-# that is linked, where the builds are.
-export COSIGN_STAGE=$PWD/target/stage
+# What the suites find in their environment: the tools' folder, the installed prefix, a Python that has the
+# wheel and nothing of this tree, one Cargo profile for everything that is linked.
+export COSIGN_PREFIX=$PWD/target/stage COSIGN_PYTHON=$PWD/target/venv/bin/python
 export COSIGN_PROFILE=${COSIGN_PROFILE:-thin} WHEEL_PROFILE=${WHEEL_PROFILE:-thin}
 # Hostile or merely personal settings of the machine must not decide a test.
 unset COSIGN_PASSWORD COSIGN_REPOSITORY COSIGN_KEY DOCKER_CONFIG REGISTRY_AUTH_FILE TLOG REKOR_SERVER
@@ -87,9 +87,25 @@ suite_wasm() {
 }
 
 suite_install() {
-    rm -rf "$COSIGN_STAGE"
-    run install make --no-print-directory install PREFIX="$COSIGN_STAGE"
+    rm -rf "$COSIGN_PREFIX"
+    run install make --no-print-directory install PREFIX="$COSIGN_PREFIX"
     record "make install" $((code == 0)) $((code != 0)) "$seconds"
+}
+
+# The wheel as a user has it: built, installed into a fresh environment, and nothing of the source tree on the path.
+suite_wheel() {
+    run wheel python_environment
+    record "wheel" $((code == 0)) $((code != 0)) "$seconds"
+}
+
+python_environment() {
+    scripts/wheel.sh || return 1
+    rm -rf target/venv
+    "$COSIGN_VENV/bin/python" -m venv target/venv || return 1
+    # pytest comes from the tools' environment; the wheel itself needs nothing.
+    "$COSIGN_VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+        >"$(target/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tools.pth" || return 1
+    target/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps target/wheels/*.whl
 }
 
 # C, C++, Go: each script prints one or more lines `N passed, N failed`.
@@ -109,12 +125,8 @@ suite_faces() {
     fi
 }
 
-# The wheel as a user has it: built, installed into a fresh environment, and nothing of the source tree on the path.
 suite_python() {
-    run wheel python_environment
-    record "wheel" $((code == 0)) $((code != 0)) "$seconds"
-    ((code == 0)) || return
-    run python "$PWD/target/venv/bin/python" -m pytest -q -p no:cacheprovider -rs python/tests
+    run python "$COSIGN_PYTHON" -m pytest -q -p no:cacheprovider -rs python/tests
     local passed failed
     read -r passed failed < <(awk '
         / in [0-9.]+s/ {
@@ -127,16 +139,6 @@ suite_python() {
     ' <(sed 's/\x1b\[[0-9;]*m//g; s/,//g; s/=//g' "$log"))
     if ((code != 0 && failed == 0)); then failed=1; fi
     record "python" "$passed" "$failed" "$seconds"
-}
-
-python_environment() {
-    scripts/wheel.sh || return 1
-    rm -rf target/venv
-    "$COSIGN_VENV/bin/python" -m venv target/venv || return 1
-    # pytest comes from the tools' environment; the wheel itself needs nothing.
-    "$COSIGN_VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
-        >"$(target/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tools.pth" || return 1
-    target/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps target/wheels/*.whl
 }
 
 for suite in $suites; do
