@@ -21,7 +21,7 @@ pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     file.take(MAX_FILE + 1).read_to_end(&mut content).map_err(|error| io(path, "read", &error))?;
     if content.len() as u64 > MAX_FILE {
         let message = format!("{}: larger than {MAX_FILE} bytes; is this the right file?", path.display());
-        return Err(Error::new(Code::TooLarge, message).with("path", path.display().to_string()));
+        return Err(Error::new(Code::Argument, message).with("path", path.display().to_string()));
     }
     Ok(content)
 }
@@ -68,7 +68,12 @@ impl Staged {
                 },
             }
         }
-        fs::rename(&self.temporary, &self.target).map_err(|error| io(&self.target, "write", &error))
+        fs::rename(&self.temporary, &self.target).map_err(|error| {
+            if !overwrite {
+                let _ = fs::remove_file(&self.target);
+            }
+            io(&self.target, "write", &error)
+        })
     }
 }
 

@@ -142,7 +142,11 @@ fn failed(py: Python<'_>, message: &str, cause: PyErr) -> PyErr {
 
 fn secret(value: &Bound<'_, PyAny>) -> PyResult<Zeroizing<Vec<u8>>> {
     if let Ok(text) = value.cast::<PyString>() {
-        return Ok(Zeroizing::new(text.to_cow()?.into_owned().into_bytes()));
+        // Python's own exception would carry the password.
+        let text = text.to_cow().map_err(|_| {
+            raise(value.py(), &Error::new(Code::Encoding, "the password cannot be written as UTF-8; give it as bytes"))
+        })?;
+        return Ok(Zeroizing::new(text.into_owned().into_bytes()));
     }
     match Data::from(value, "password") {
         Ok(data) => Ok(Zeroizing::new(data.as_slice().to_vec())),

@@ -260,8 +260,8 @@ impl PublicKey {
         cosign_core::PublicKey::from_inline(text).map(PublicKey).map_err(|error| {
             let shown: String = text.chars().take(100).collect();
             let message = format!("{shown:?} is neither a file that exists nor a public key in base64");
-            // What looks like a path was meant as one.
-            let code = if text.contains(['/', '.']) { Code::Io } else { error.code() };
+            // What can only be a path was meant as one.
+            let code = if text.contains('.') || text.starts_with('/') { Code::Io } else { error.code() };
             Error::new(code, message).with("path", shown)
         })
     }

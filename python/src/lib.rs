@@ -22,13 +22,13 @@ mod _native {
     #[pymodule_export]
     use super::errors::error_table;
     #[pymodule_export]
-    use super::keys::{PrivateKey, PublicKey, _restore_public_key, generate_key_pair};
+    use super::keys::{_restore_public_key, PrivateKey, PublicKey, generate_key_pair};
     #[pymodule_export]
-    use super::policy::{Policy, _restore_policy};
+    use super::policy::{_restore_policy, Policy};
     #[pymodule_export]
-    use super::sign::{SignedImage, Signer, _restore_signed};
+    use super::sign::{_restore_signed, SignedImage, Signer};
     #[pymodule_export]
-    use super::verify::{VerifiedImage, VerifiedSignature, Verifier, _restore_signature, _restore_verified};
+    use super::verify::{_restore_signature, _restore_verified, VerifiedImage, VerifiedSignature, Verifier};
     use super::*;
 
     #[pymodule_init]

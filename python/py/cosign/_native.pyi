@@ -1,0 +1,529 @@
+"""The native module behind `cosign`. Import from `cosign`; this file documents it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
+from types import TracebackType
+from typing import Any, Literal, NoReturn, Self, TypeAlias, final
+
+from typing_extensions import Buffer  # typeshed brings it; nothing imports it at run time
+
+_StrPath: TypeAlias = str | PathLike[str]
+_Password: TypeAlias = str | bytes | Callable[[], str | bytes] | None
+_KeyFormat: TypeAlias = Literal["sigstore", "cosign"]
+_Algorithm: TypeAlias = Literal["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519"]
+
+__all__ = [
+    "Client",
+    "Policy",
+    "PrivateKey",
+    "PublicKey",
+    "SignedImage",
+    "Signer",
+    "VerifiedImage",
+    "VerifiedSignature",
+    "Verifier",
+    "__version__",
+    "_reference",
+    "_restore_client",
+    "_restore_policy",
+    "_restore_public_key",
+    "_restore_signature",
+    "_restore_signed",
+    "_restore_verified",
+    "error_table",
+    "generate_key_pair",
+    "resolve",
+    "triangulate",
+]
+
+__version__: str
+
+@final
+class PrivateKey:
+    """A decrypted private key: decrypt once, sign many times.
+
+    It can be used from several threads at once. It is a context manager that wipes the key at its end. Its `repr` shows
+    the public fingerprint only; it cannot be pickled or copied.
+
+    Example:
+        >>> import cosign
+        >>> with cosign.PrivateKey.generate() as key:
+        ...     key.public_key.verify(b"data", key.sign(b"data"))
+    """
+
+    @staticmethod
+    def generate(algorithm: _Algorithm = "ecdsa-p256") -> PrivateKey:
+        """Makes a new key.
+
+        Args:
+            algorithm: P-256 is what cosign makes. RSA keys can be imported, not made.
+
+        Raises:
+            UnsupportedKey: The algorithm is not known or cannot be made.
+        """
+
+    @staticmethod
+    def load(source: _StrPath | bytes, *, password: _Password = None) -> PrivateKey:
+        """Opens an encrypted key file of cosign, of today or of 2021.
+
+        Args:
+            source: The path of the file (`str` or path object), or its content as `bytes`.
+            password: Text (as UTF-8), bytes, or a function that is called once if the file is well-formed.
+
+        Raises:
+            FileError: The file cannot be read.
+            KeyFileError: It is not such a key file; a plain PEM key is for `import_pem`.
+            PasswordRequired: There is no password.
+            WrongPassword: The password does not open it.
+            CallbackError: The function raised an exception (its `__cause__`) or returned something else.
+        """
+
+    @staticmethod
+    def import_pem(source: _StrPath | bytes) -> PrivateKey:
+        """Reads an unencrypted private key in PEM: PKCS#8, SEC1 or PKCS#1; EC, Ed25519, RSA of 2048, 3072 or 4096 bits.
+
+        Raises:
+            FileError: The file cannot be read.
+            KeyFileError: It is not such a key.
+            UnsupportedKey: Its curve or size is not accepted.
+        """
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The public half."""
+
+    @property
+    def algorithm(self) -> str:
+        """`ecdsa-p256`, `ecdsa-p384`, `ecdsa-p521`, `ed25519`, `rsa-2048`, `rsa-3072` or `rsa-4096`."""
+
+    def export(self, *, password: _Password, format: _KeyFormat = "sigstore") -> bytes:
+        """The key encrypted, as the content of a key file.
+
+        Args:
+            password: May be empty, but not missing.
+            format: `sigstore` is today's form; `cosign` is that of 2021, for old readers.
+        """
+
+    def save(
+        self, path: _StrPath, *, password: _Password, format: _KeyFormat = "sigstore", overwrite: bool = False
+    ) -> None:
+        """Writes the encrypted key file, readable by its owner only; the file is whole or not there at all.
+
+        Raises:
+            FileError: `code` is `FILE_EXISTS` when the file is there and `overwrite` is false, else `IO`.
+        """
+
+    def save_pair(
+        self, prefix: _StrPath, *, password: _Password, format: _KeyFormat = "sigstore", overwrite: bool = False
+    ) -> tuple[str, str]:
+        """Writes `PREFIX.key` as `save` does, and `PREFIX.pub`: both or neither. Returns the two paths."""
+
+    def sign(self, data: Buffer) -> bytes:
+        """Signs bytes: ECDSA in DER with the hash of the curve, RSA PKCS#1 v1.5 with SHA-256, Ed25519 plain."""
+
+    def close(self) -> None:
+        """Forgets the key; signing with it is an error from then on."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    def __reduce__(self) -> NoReturn: ...
+    def __copy__(self) -> NoReturn: ...
+    def __deepcopy__(self, memo: object) -> NoReturn: ...
+
+@final
+class PublicKey:
+    """A public key. Equal keys compare equal, hash equal, and pickle.
+
+    Example:
+        >>> import cosign
+        >>> key = cosign.PrivateKey.generate().public_key
+        >>> cosign.PublicKey.load(key.pem) == key
+        True
+    """
+
+    @staticmethod
+    def load(source: _StrPath | bytes) -> PublicKey:
+        """Reads a public key.
+
+        Args:
+            source: A path; PEM as `bytes` or `str`; or a `str` with the key in base64 (SPKI, or a raw Ed25519 key). A
+                `str` that names an existing file is a path; a path object is always one.
+
+        Raises:
+            FileError: The file cannot be read.
+            KeyFileError: It is not a public key.
+            UnsupportedKey: Its algorithm, curve or size is not accepted.
+        """
+
+    @staticmethod
+    def from_der(der: Buffer) -> PublicKey:
+        """Reads a `SubjectPublicKeyInfo`."""
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm, as `PrivateKey.algorithm`."""
+
+    @property
+    def pem(self) -> str:
+        """The key as PEM, the content of a `.pub` file."""
+
+    @property
+    def der(self) -> bytes:
+        """The key as DER (`SubjectPublicKeyInfo`)."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of `der`, in lower-case hex."""
+
+    def verify(self, data: Buffer, signature: Buffer) -> None:
+        """Checks a signature over bytes; returns nothing, so that it cannot be misread.
+
+        Raises:
+            SignatureInvalid: The signature is not by this key over these bytes.
+        """
+
+    def save(self, path: _StrPath, *, overwrite: bool = False) -> None:
+        """Writes `pem` to a file, whole or not at all."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Policy:
+    """What must hold for an image to count as verified.
+
+    Args:
+        keys: The accepted keys; at least one.
+        annotations: Pairs that every counted signature must carry.
+        threshold: How many distinct keys must have signed.
+
+    Raises:
+        InvalidPolicy: The policy would accept everything, or can accept nothing.
+
+    Example:
+        >>> import cosign
+        >>> key = cosign.PrivateKey.generate().public_key
+        >>> cosign.Policy(keys=[key], annotations={"env": "prod"})
+        <Policy 1 of 1 keys, annotations [env]>
+    """
+
+    def __new__(
+        cls, *, keys: Iterable[PublicKey], annotations: Mapping[str, str] | None = None, threshold: int = 1
+    ) -> Self: ...
+    @staticmethod
+    def from_json(text: str) -> Policy:
+        """Reads `{"keys": [PEM or base64, ...], "annotations": {...}, "threshold": 1 or "all"}`; an unknown member is
+        an error."""
+
+    @property
+    def keys(self) -> tuple[PublicKey, ...]:
+        """The accepted keys, each once."""
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """A copy of the demanded annotations."""
+
+    @property
+    def threshold(self) -> int:
+        """How many distinct keys must have signed."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: None  # type: ignore[assignment]
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Client:
+    """How registries are reached. Making one connects to nothing and reads no environment variable.
+
+    One client can be used from several threads, and in the child after `fork()`, where it makes its own connections.
+    It pickles unless it holds credentials.
+
+    Args:
+        timeout: Seconds for each call; `None` leaves only the built-in limits.
+        user_agent: What registries are told we are.
+        ca: Certificate authorities to trust as well: a path, or PEM as `bytes`.
+        auth: For a registry (`host` or `host:port`), a pair of user and password, or a token.
+        docker_config: The `config.json` of docker: a path, or its content as `bytes`.
+        http_registries: Registries that are asked by plain HTTP. Loopback hosts are always allowed.
+        layouts: False refuses `oci:PATH`; for services that take references from strangers.
+    """
+
+    def __new__(
+        cls,
+        *,
+        timeout: float | None = None,
+        user_agent: str | None = None,
+        ca: _StrPath | bytes | None = None,
+        auth: Mapping[str, tuple[str, str] | str] | None = None,
+        docker_config: _StrPath | bytes | None = None,
+        http_registries: Sequence[str] | None = None,
+        layouts: bool = True,
+    ) -> Self: ...
+    @staticmethod
+    def from_env(
+        *,
+        timeout: float | None = None,
+        user_agent: str | None = None,
+        ca: _StrPath | bytes | None = None,
+        auth: Mapping[str, tuple[str, str] | str] | None = None,
+        docker_config: _StrPath | bytes | None = None,
+        http_registries: Sequence[str] | None = None,
+        layouts: bool = True,
+    ) -> Client:
+        """A client set up as command line tools are: credentials and certificate authorities as the environment says
+        (`DOCKER_CONFIG`, `REGISTRY_AUTH_FILE`, `SSL_CERT_FILE`, ...). What is given here comes on top."""
+
+    def resolve(self, image: str, *, timeout: float | None = None) -> str:
+        """The image pinned by its digest: `registry/repository@sha256:...` or `oci:PATH@sha256:...`.
+
+        Raises:
+            InvalidReference: `image` cannot be parsed.
+            ImageNotFound: There is no such image.
+            RegistryError: The registry could not be asked.
+        """
+
+    def triangulate(self, image: str, *, suffix: str = ".sig", timeout: float | None = None) -> str:
+        """Where the signatures of the image are stored; says nothing about whether there are any."""
+
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Signer:
+    """A private key and the way to the registries.
+
+    Args:
+        key: The key that signs.
+        client: `None` is `Client()`.
+    """
+
+    def __new__(cls, key: PrivateKey, client: Client | None = None) -> Self: ...
+    @property
+    def key(self) -> PrivateKey:
+        """The key that signs."""
+
+    def sign_image(
+        self,
+        image: str,
+        *,
+        annotations: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        identity: str | None = None,
+        docker_media_types: bool = False,
+        layout_tag: str | None = None,
+        tag_suffix: str | None = None,
+        timeout: float | None = None,
+    ) -> SignedImage:
+        """Signs an image and stores the signature beside it, in addition to those that are there.
+
+        Args:
+            image: By tag or digest; a tag is resolved once.
+            annotations: Pairs to sign along.
+            identity: What the payload names the image instead of its own name.
+            docker_media_types: Writes a new signature image with Docker's media types.
+            layout_tag: In a layout, names the image's entry in the same write.
+            tag_suffix: Instead of `.sig`.
+            timeout: Seconds for the whole call; `None` uses the client's.
+
+        Raises:
+            ImageNotFound: There is no such image.
+            RegistryError: It could not be read or the signature could not be stored.
+        """
+
+    def __reduce__(self) -> NoReturn: ...
+
+@final
+class SignedImage:
+    """A signature that is in its place. Frozen, comparable, and it pickles."""
+
+    @property
+    def image(self) -> str:
+        """The reference that was given."""
+
+    @property
+    def digest(self) -> str:
+        """The digest that was signed."""
+
+    @property
+    def reference(self) -> str:
+        """The image pinned by that digest."""
+
+    @property
+    def signature_reference(self) -> str:
+        """Where the signature is stored."""
+
+    @property
+    def added(self) -> bool:
+        """False when this key had signed the same before: nothing was written."""
+
+    @property
+    def layout_needs_name(self) -> bool:
+        """In a layout: the image's entry has no name, which some tools need beside a signature."""
+
+    def to_json(self) -> str:
+        """All of it as JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as a fresh `dict`."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Verifier:
+    """A policy and the way to the registries. It pickles if its client does.
+
+    Args:
+        policy: What must hold.
+        client: `None` is `Client()`.
+    """
+
+    def __new__(cls, policy: Policy, client: Client | None = None) -> Self: ...
+    @property
+    def policy(self) -> Policy:
+        """What must hold."""
+
+    def verify(
+        self,
+        image: str,
+        *,
+        timeout: float | None = None,
+        tag_suffix: str | None = None,
+        insecure_ignore_claims: bool = False,
+        any_payload_type: bool = False,
+    ) -> VerifiedImage:
+        """Verifies that the image is signed as the policy demands.
+
+        The tag is resolved once; the result names the digest that was checked.
+
+        Args:
+            image: By tag or digest.
+            timeout: Seconds for the whole call; `None` uses the client's.
+            tag_suffix: Instead of `.sig`.
+            insecure_ignore_claims: Accepts signatures over payloads that name another image.
+            any_payload_type: Accepts payloads of any `critical.type`.
+
+        Raises:
+            NoSignatures: The place answered and holds no signature (exit code 10).
+            VerificationError: Signatures were read and do not satisfy the policy (12); see `report`.
+            ImageNotFound: There is no such image (11).
+            RegistryError: The signatures could not be read (20 to 22). This is not a verdict.
+        """
+
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class VerifiedImage:
+    """An image whose signatures satisfy the policy. Only `Verifier.verify` makes one. Frozen, and it pickles."""
+
+    @property
+    def image(self) -> str:
+        """The reference that was given. Use `reference` from now on."""
+
+    @property
+    def digest(self) -> str:
+        """The digest that was verified."""
+
+    @property
+    def reference(self) -> str:
+        """The image pinned by that digest."""
+
+    @property
+    def signatures(self) -> tuple[VerifiedSignature, ...]:
+        """The signatures that satisfy the policy."""
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Every signature that was looked at, with each check."""
+
+    def to_json(self) -> str:
+        """All of it as JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as a fresh `dict`."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class VerifiedSignature:
+    """One signature that satisfies the policy."""
+
+    @property
+    def payload(self) -> bytes:
+        """What was signed, byte for byte."""
+
+    @property
+    def key_fingerprint(self) -> str:
+        """`PublicKey.fingerprint` of the key that signed."""
+
+    @property
+    def annotations(self) -> dict[str, Any]:
+        """The annotations that were signed along, as a fresh `dict`."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+def generate_key_pair(
+    prefix: _StrPath | None = None,
+    *,
+    password: _Password,
+    algorithm: _Algorithm = "ecdsa-p256",
+    format: _KeyFormat = "sigstore",
+    overwrite: bool = False,
+) -> PrivateKey:
+    """Makes a key and writes `PREFIX.key` (encrypted) and `PREFIX.pub`: both or neither.
+
+    Args:
+        prefix: `None` is `cosign`, in the current folder.
+        password: Encrypts the private key; may be empty, but not missing.
+        algorithm: As for `PrivateKey.generate`.
+        format: As for `PrivateKey.export`.
+        overwrite: Whether existing files may be replaced.
+
+    Raises:
+        FileError: `code` is `FILE_EXISTS` or `IO`.
+    """
+
+def resolve(image: str, *, client: Client | None = None, timeout: float | None = None) -> str:
+    """`Client.resolve`."""
+
+def triangulate(image: str, *, suffix: str = ".sig", client: Client | None = None, timeout: float | None = None) -> str:
+    """`Client.triangulate`."""
+
+def error_table() -> list[tuple[str, int, str, int, str, bool, str]]:
+    """The error table of the core: (name, number, class, exit code, exception, retryable, summary)."""
+
+def _reference(text: str) -> tuple[str | None, str, str | None, str | None]: ...
+def _restore_client(
+    from_env: bool,
+    timeout: float | None,
+    user_agent: str | None,
+    ca: bytes | None,
+    http_registries: list[str],
+    layouts: bool,
+) -> Client: ...
+def _restore_policy(keys: Iterable[PublicKey], annotations: Mapping[str, str], threshold: int) -> Policy: ...
+def _restore_public_key(der: bytes) -> PublicKey: ...
+def _restore_signature(payload: bytes, key_fingerprint: str, annotations: str) -> VerifiedSignature: ...
+def _restore_signed(
+    image: str,
+    digest: str,
+    reference: str,
+    signature_reference: str,
+    added: bool,
+    layout_needs_name: bool,
+    json: str,
+) -> SignedImage: ...
+def _restore_verified(
+    image: str,
+    digest: str,
+    reference: str,
+    signatures: tuple[VerifiedSignature, ...],
+    report: str,
+    json: str,
+) -> VerifiedImage: ...
