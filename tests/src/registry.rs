@@ -78,6 +78,8 @@ pub enum Fault {
     StallBody,
     /// The right answer, later.
     Delay(Duration),
+    /// The right answer, and then the connection ends without a warning.
+    CloseAfter,
     /// The connection is closed without an answer.
     Close,
     /// A redirect; `{path}` in the location stands for the path and query asked for.
@@ -527,6 +529,7 @@ async fn respond(shared: &Shared, stream: &mut (impl AsyncWrite + Unpin), seen: 
         }
         fault => {
             let mut body = body;
+            let last = matches!(fault, Some(Fault::CloseAfter));
             match fault {
                 Some(Fault::WrongBytes) => {
                     if let Some(last) = body.last_mut() {
@@ -539,6 +542,10 @@ async fn respond(shared: &Shared, stream: &mut (impl AsyncWrite + Unpin), seen: 
             stream.write_all(&head(&answer, &length)).await?;
             if !is_head {
                 stream.write_all(&body).await?;
+            }
+            if last {
+                stream.flush().await?;
+                return Ok(false);
             }
         }
     }

@@ -352,6 +352,23 @@ fn the_digest_header_must_not_contradict_the_bytes() {
 }
 
 #[test]
+fn a_connection_that_ended_while_idle_is_replaced() {
+    let registry = Registry::start();
+    registry.add_image("team/app", "v1");
+    registry.fault("/manifests/v1", Fault::CloseAfter);
+    let transport = open();
+    // The runtime sleeps between the calls, so nobody notices the end of the connection until it is used again.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for round in 0..20 {
+        let call = Call::new();
+        let host = registry.host();
+        let got = runtime.block_on(transport.get_manifest(&host, "team/app", "v1", &call));
+        assert!(got.unwrap_or_else(|error| panic!("{round}: {error}")).is_some());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
 fn nothing_listens() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap().to_string();

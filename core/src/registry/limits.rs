@@ -25,6 +25,8 @@ pub const HEADER_COUNT: usize = 128;
 pub const HEADER_VALUE: usize = 8 << 10;
 /// Hops of one request.
 pub const REDIRECTS: usize = 5;
+/// How often a GET is repeated when its connection turns out to be dead.
+pub const IDLE_RETRIES: usize = 2;
 /// Bytes of a docker `config.json`.
 pub const DOCKER_CONFIG: usize = 1 << 20;
 /// Bytes of one file of certificate authorities.

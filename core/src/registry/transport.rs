@@ -569,7 +569,27 @@ impl Transport {
     }
 
     /// One HTTP exchange up to the headers of the answer.
+    ///
+    /// A connection that ended while it lay idle shows that only when it is used again. A GET is then repeated on
+    /// another one; what writes is not, since nobody knows whether it arrived.
     async fn exchange(
+        &self,
+        ask: &Ask<'_>,
+        url: &Url,
+        authorization: Option<&Authorization>,
+        call: &Call,
+    ) -> std::result::Result<Response, Failure> {
+        let mut spare = if ask.method == Method::GET { limits::IDLE_RETRIES } else { 0 };
+        loop {
+            match self.attempt(ask, url, authorization, call).await {
+                Err(Failure::Dropped(_)) if spare > 0 => spare -= 1,
+                Err(Failure::Dropped(error)) => return Err(Failure::Error(error)),
+                other => return other,
+            }
+        }
+    }
+
+    async fn attempt(
         &self,
         ask: &Ask<'_>,
         url: &Url,
@@ -594,6 +614,7 @@ impl Transport {
         let response = answer.map_err(|error| match tls::tls_error(&error) {
             Some(tls) if tls::is_plain_answer(tls) => Failure::Plain,
             _ if error.is_connect() => Failure::Error(ask.client_error(error, "cannot connect")),
+            _ if error.is_request() && !error.is_timeout() => Failure::Dropped(ask.client_error(error, "no answer")),
             _ => Failure::Error(ask.client_error(error, "no answer")),
         })?;
         let size: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
@@ -872,6 +893,8 @@ const ABSENT: &[&str] = &["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "N
 enum Failure {
     /// The other side answered TLS in plain text.
     Plain,
+    /// The connection ended before the answer began.
+    Dropped(Error),
     Error(Error),
 }
 
@@ -882,7 +905,7 @@ impl Failure {
                 Code::Tls,
                 "cannot connect: the server speaks plain HTTP, which must be allowed for this host by name",
             ),
-            Failure::Error(error) => error,
+            Failure::Dropped(error) | Failure::Error(error) => error,
         }
     }
 }
