@@ -240,7 +240,7 @@ mod tests {
     fn text_must_be_utf8() {
         unsafe {
             assert_eq!(text(c"ok".as_ptr(), "t").unwrap(), "ok");
-            assert_eq!(text(b"\xff\0".as_ptr().cast(), "t").unwrap_err().code(), Code::Encoding);
+            assert_eq!(text(c"\xff".as_ptr(), "t").unwrap_err().code(), Code::Encoding);
             assert_eq!(text(std::ptr::null(), "t").unwrap_err().code(), Code::Argument);
         }
     }
