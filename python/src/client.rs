@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use cosign_core::{Call, ClientOptions, Code, Error, ImageRef, Result, TriangulateOptions};
+use cosign_core::{Call, ClientOptions, ImageRef, Result, TriangulateOptions};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMapping, PyTuple};
 
-use crate::errors::{argument, raise};
 use crate::inputs::{content, image};
 use crate::runtime::{self, PerProcess};
 
@@ -262,21 +261,11 @@ pub fn triangulate(
     Client(or_default(client)).triangulate(py, image, suffix, timeout)
 }
 
-/// The parts of a reference, for the command line: (registry or None for a layout, repository or path, tag, digest).
+/// The registry of a reference (`host[:port]`), `None` for a layout; for the command line.
 #[pyfunction]
-pub fn _reference(py: Python<'_>, text: &str) -> PyResult<(Option<String>, String, Option<String>, Option<String>)> {
+pub fn _registry(py: Python<'_>, text: &str) -> PyResult<Option<String>> {
     Ok(match image(py, text)? {
-        ImageRef::Layout(layout) => {
-            let path = layout.path().to_str().ok_or_else(|| argument(py, "the path of a layout must be UTF-8"))?;
-            (None, path.to_owned(), layout.tag().map(str::to_owned), layout.digest().map(ToString::to_string))
-        }
-        ImageRef::Registry(registry) => (
-            Some(registry.registry().to_owned()),
-            registry.repository().to_owned(),
-            registry.tag().map(str::to_owned),
-            registry.digest().map(ToString::to_string),
-        ),
-        #[allow(unreachable_patterns)]
-        _ => return Err(raise(py, &Error::new(Code::Unsupported, "this kind of reference is not known"))),
+        ImageRef::Layout(_) => None,
+        ImageRef::Registry(registry) => Some(registry.registry().to_owned()),
     })
 }

@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use super::client::{_reference, _restore_client, Client, resolve, triangulate};
+    use super::client::{_registry, _restore_client, Client, resolve, triangulate};
     #[pymodule_export]
     use super::errors::error_table;
     #[pymodule_export]

@@ -23,7 +23,7 @@ __all__ = [
     "VerifiedSignature",
     "Verifier",
     "__version__",
-    "_reference",
+    "_registry",
     "_restore_client",
     "_restore_policy",
     "_restore_public_key",
@@ -498,7 +498,7 @@ def triangulate(image: str, *, suffix: str = ".sig", client: Client | None = Non
 def error_table() -> list[tuple[str, int, str, int, str, bool, str]]:
     """The error table of the core: (name, number, class, exit code, exception, retryable, summary)."""
 
-def _reference(text: str) -> tuple[str | None, str, str | None, str | None]: ...
+def _registry(text: str) -> str | None: ...
 def _restore_client(
     from_env: bool,
     timeout: float | None,

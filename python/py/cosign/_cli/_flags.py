@@ -186,7 +186,7 @@ def client(options: argparse.Namespace, images: list[str]) -> Any:
     from cosign import _native
 
     refuse_environment()
-    hosts = sorted({host for host in (_native._reference(image)[0] for image in images) if host is not None})
+    hosts = sorted({host for host in (_native._registry(image) for image in images) if host is not None})
     auth: dict[str, tuple[str, str] | str] = {}
     if options.registry_token:
         auth = dict.fromkeys(hosts, options.registry_token)
