@@ -140,6 +140,17 @@ pub fn is_plain_answer(error: &rustls::Error) -> bool {
     matches!(error, rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType))
 }
 
+/// What to do about a failed TLS connection; empty when there is nothing to say.
+pub(super) fn advice(error: &rustls::Error) -> &'static str {
+    match error {
+        rustls::Error::InvalidCertificate(_) => "; if this registry has a private authority, give its CA certificate",
+        error if is_plain_answer(error) => {
+            "; the server speaks plain HTTP, which must be allowed for this host by name"
+        }
+        _ => "",
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {

@@ -187,15 +187,7 @@ impl<'a> Ask<'a> {
     fn client_error(&self, error: reqwest::Error, doing: &str) -> Error {
         let error = error.without_url();
         if let Some(tls) = tls::tls_error(&error) {
-            let advice = match tls {
-                rustls::Error::InvalidCertificate(_) => {
-                    "; if this registry has a private authority, give its CA certificate"
-                }
-                tls if tls::is_plain_answer(tls) => {
-                    "; the server speaks plain HTTP, which must be allowed for this host by name"
-                }
-                _ => "",
-            };
+            let advice = tls::advice(tls);
             return self.error(Code::Tls, &format!("{doing}: {}{advice}", clean(&tls.to_string(), 300)));
         }
         let mut text = error.to_string();

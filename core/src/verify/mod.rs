@@ -1,6 +1,6 @@
 //! Judgement: evidence, policy and conditions in, a [`Report`] out; only success yields a [`Verified`].
 //!
-//! Pure functions: no socket, no file, no clock. The steps stand in [`checks`] in the order in which
+//! Pure functions: no socket, no file, no clock. The steps stand in `checks.rs` in the order in which
 //! `docs/verification.md` explains them.
 
 mod checks;
