@@ -293,6 +293,7 @@ fn opens_the_vectors_with_both_labels_and_costs() {
     }
 }
 
+#[cfg(feature = "backend-aws-lc")]
 #[test]
 fn verifies_the_signatures_of_skopeo_and_cosign() {
     for (folder, keys) in [
@@ -383,6 +384,7 @@ fn refuses_json_that_two_parsers_read_differently() {
 }
 
 // 17
+#[cfg(feature = "backend-aws-lc")]
 #[test]
 fn a_key_file_holds_one_sound_pkcs8_key() {
     let good = contents("p256.pkcs8.pem");
@@ -533,6 +535,7 @@ fn truncated_passwords_and_secrets_stay_out_of_debug() {
 
 // ---- import (formats.md, KEY FORMATS) ----
 
+#[cfg(feature = "backend-aws-lc")]
 #[test]
 fn writes_pkcs8_byte_for_byte_as_go() {
     for name in ["p256", "p384", "p521", "ed25519", "rsa2048", "rsa3072", "rsa4096"] {
@@ -550,6 +553,7 @@ fn writes_pkcs8_byte_for_byte_as_go() {
     assert_eq!(plaintext_of(&file, b""), contents("rsa2048.pkcs8.pem"));
 }
 
+#[cfg(feature = "backend-aws-lc")]
 #[test]
 fn import_refuses_by_name() {
     for (name, expected) in [
@@ -691,6 +695,7 @@ fn add_or_subtract(order: &[u8], value: &[u8], add: bool) -> Vec<u8> {
 }
 
 // 25
+#[cfg(feature = "backend-aws-lc")]
 #[test]
 fn high_s_is_valid() {
     let key = KEY.public_key();
@@ -701,6 +706,7 @@ fn high_s_is_valid() {
 }
 
 // 26 to 40
+#[cfg(feature = "backend-aws-lc")]
 #[test]
 fn ecdsa_signatures_are_strict_der_in_range() {
     let key = KEY.public_key();
@@ -759,6 +765,7 @@ fn ecdsa_signatures_are_strict_der_in_range() {
 
 // ---- every kind, hashes by design D25 ----
 
+#[cfg(feature = "backend-aws-lc")]
 #[test]
 fn verifies_what_go_signed_with_every_kind_and_hash() {
     for (key, signature) in [
@@ -791,6 +798,7 @@ fn verifies_what_go_signed_with_every_kind_and_hash() {
     }
 }
 
+#[cfg(feature = "backend-aws-lc")]
 #[test]
 fn signatures_of_each_backend_verify_on_the_other() {
     for name in ["p256", "p384", "p521", "ed25519"] {
@@ -802,6 +810,7 @@ fn signatures_of_each_backend_verify_on_the_other() {
     }
 }
 
+#[cfg(feature = "backend-aws-lc")]
 #[test]
 fn p384_and_p521_sign_with_sha256_on_request_only() {
     for name in ["p384", "p521"] {
@@ -816,6 +825,7 @@ fn p384_and_p521_sign_with_sha256_on_request_only() {
     assert_eq!(code(ed25519.sign_with_hash(MESSAGE, Hash::Sha512)), Code::Unsupported);
 }
 
+#[cfg(feature = "backend-aws-lc")]
 #[test]
 fn generated_keys_sign_and_come_back_from_their_file() {
     for algorithm in KeyAlgorithm::ALL.iter().copied().filter(|kind| *kind != KeyAlgorithm::Rsa4096) {
@@ -828,6 +838,7 @@ fn generated_keys_sign_and_come_back_from_their_file() {
     }
 }
 
+#[cfg(feature = "backend-aws-lc")]
 #[test]
 fn the_pure_backend_answers_unsupported_for_every_rsa_key() {
     for name in ["rsa2048", "rsa3072", "rsa4096"] {
