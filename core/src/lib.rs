@@ -5,8 +5,12 @@
 //! An image in an OCI layout on disk: no server, no network.
 //!
 //! ```
+//! # #[cfg(feature = "client")]
 //! use cosign_core::{Call, KeyAlgorithm, Policy, PrivateKey, SignOptions, VerifyOptions, blocking::Client};
 //!
+//! # #[cfg(not(feature = "client"))]
+//! # fn main() {}
+//! # #[cfg(feature = "client")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let dir = tempfile::tempdir()?;
 //! # let layout = dir.path().join("image");
