@@ -23,21 +23,37 @@ def python(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60)
 
 
+def interruptible(arguments: list[str], **options: object) -> subprocess.Popen[str]:
+    """A child that takes Ctrl-C even where this process was started in the background, which makes SIGINT ignored."""
+    take = signal.SIG_DFL
+    return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
+        [sys.executable, *arguments], text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, take), **options
+    )
+
+
+class Silent(str):
+    """The address of a server that accepts connections and never answers."""
+
+    connected: threading.Event
+
+
 @pytest.fixture
 def silent_server() -> object:
-    """Accepts connections and never answers."""
     listener = socket.create_server(("127.0.0.1", 0))
     held: list[socket.socket] = []
+    address = Silent(f"127.0.0.1:{listener.getsockname()[1]}")
+    address.connected = threading.Event()
 
     def accept() -> None:
         while True:
             try:
                 held.append(listener.accept()[0])
+                address.connected.set()
             except OSError:
                 return
 
     threading.Thread(target=accept, daemon=True).start()
-    yield f"127.0.0.1:{listener.getsockname()[1]}"
+    yield address
     listener.close()
     for connection in held:
         connection.close()
@@ -59,7 +75,7 @@ def test_import_starts_no_thread() -> None:
     assert python(script).stdout == "1\n"
 
 
-def test_ctrl_c_ends_a_call_that_waits_for_a_registry(silent_server: str) -> None:
+def test_ctrl_c_ends_a_call_that_waits_for_a_registry(silent_server: Silent) -> None:
     script = """
 import sys, time, cosign
 print("ready", flush=True)
@@ -69,21 +85,18 @@ try:
 except KeyboardInterrupt:
     print("interrupted", time.monotonic() - start < 10)
 """
-    child = subprocess.Popen([sys.executable, "-c", script, silent_server], stdout=subprocess.PIPE, text=True)
+    child = interruptible(["-c", script, silent_server], stdout=subprocess.PIPE)
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
-    time.sleep(0.5)
+    assert silent_server.connected.wait(30)
     child.send_signal(signal.SIGINT)
     assert child.communicate(timeout=30)[0] == "interrupted True\n"
 
 
-def test_ctrl_c_ends_the_command_with_130(silent_server: str, key_files: object) -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-m", "cosign", "verify", "--key", f"{key_files}.pub", silent_server + "/a/b:c"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    time.sleep(1)
+def test_ctrl_c_ends_the_command_with_130(silent_server: Silent, key_files: object) -> None:
+    arguments = ["-m", "cosign", "verify", "--key", f"{key_files}.pub", silent_server + "/a/b:c"]
+    child = interruptible(arguments, stderr=subprocess.PIPE)
+    assert silent_server.connected.wait(30)
     child.send_signal(signal.SIGINT)
     _, error = child.communicate(timeout=30)
     assert (child.returncode, error) == (130, "Error: interrupted\n")
@@ -199,7 +212,7 @@ except KeyboardInterrupt:
 """
     folder = os.open(image.removeprefix("oci:").removesuffix(":v1"), os.O_RDONLY)
     fcntl.flock(folder, fcntl.LOCK_EX)
-    child = subprocess.Popen([sys.executable, "-c", script, image], stdout=subprocess.PIPE, text=True)
+    child = interruptible(["-c", script, image], stdout=subprocess.PIPE)
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
     time.sleep(0.3)
