@@ -1,7 +1,7 @@
 //! The verbs for programs without a tokio runtime.
 
 use std::future::Future;
-use std::sync::Mutex;
+use std::sync::OnceLock;
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -17,29 +17,32 @@ use crate::verify::{Policy, Verification, Verified};
 #[derive(Debug)]
 pub struct Client {
     client: super::Client,
-    runtime: Mutex<Option<Runtime>>,
+    runtime: OnceLock<Runtime>,
 }
 
 impl Client {
     /// A client with these options.
     pub fn new(options: ClientOptions) -> Result<Client> {
-        Ok(Client { client: super::Client::new(options)?, runtime: Mutex::new(None) })
+        Ok(Client { client: super::Client::new(options)?, runtime: OnceLock::new() })
     }
 
     fn run<T>(&self, image: &ImageRef, future: impl Future<Output = Result<T>>) -> Result<T> {
         if image.is_local() {
             return run_local(future);
         }
-        // A panic in another thread's call leaves the runtime usable.
-        let mut slot = self.runtime.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let runtime = match slot.take() {
-            Some(runtime) => runtime,
-            None => Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(|e| Error::new(Code::Internal, format!("cannot start the network runtime: {e}")))?,
-        };
-        slot.insert(runtime).block_on(future)
+        self.runtime()?.block_on(future)
+    }
+
+    /// The runtime, made once. Threads may block on it at the same time: one of them drives the sockets for all.
+    fn runtime(&self) -> Result<&Runtime> {
+        if let Some(runtime) = self.runtime.get() {
+            return Ok(runtime);
+        }
+        let made = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Error::new(Code::Internal, format!("cannot start the network runtime: {e}")))?;
+        Ok(self.runtime.get_or_init(|| made))
     }
 
     /// See [`super::Client::resolve`].
