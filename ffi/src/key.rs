@@ -48,9 +48,6 @@ const PEM_LIMIT: usize = 1 << 20;
 unsafe fn pem<'a>(data: *const c_void, len: usize) -> Result<&'a [u8]> {
     // SAFETY: the caller's promise.
     let bytes = unsafe { handle::bytes(data, len, "pem") }?;
-    if data.is_null() {
-        return Err(Error::new(Code::Argument, "pem is NULL"));
-    }
     if bytes.len() > PEM_LIMIT {
         return Err(Error::new(Code::KeyFormat, format!("a key of {} bytes: the limit is {PEM_LIMIT}", bytes.len())));
     }

@@ -238,11 +238,26 @@ def test_a_wrong_command_line_exits_2(command: Command, keys: Path, arguments: l
     assert done.stderr.count("\n") <= 2
 
 
-@pytest.mark.parametrize("name", ["COSIGN_REPOSITORY", "COSIGN_DOCKER_MEDIA_TYPES"])
+@pytest.mark.parametrize("name", ["COSIGN_REPOSITORY"])
 def test_unsupported_environment_is_refused_by_name(command: Command, keys: Path, image: str, name: str) -> None:
     for arguments in (("sign", "--key", "cosign.key"), ("verify", "--key", "cosign.pub"), ("triangulate",)):
         done = command(*arguments, image, **{name: "1"})
         assert (done.returncode, name in done.stderr) == (2, True)
+
+
+def test_docker_media_types_by_the_environment(command: Command, keys: Path, image: str) -> None:
+    path = Path(image.removeprefix("oci:").removesuffix(":v1"))
+    sign = ("sign", "--key", "cosign.key", image)
+    wrong = command(*sign, COSIGN_DOCKER_MEDIA_TYPES="maybe")
+    assert (wrong.returncode, "COSIGN_DOCKER_MEDIA_TYPES=maybe" in wrong.stderr) == (2, True)
+    assert command(*sign, COSIGN_DOCKER_MEDIA_TYPES="1").returncode == 0
+    entries = json.loads((path / "index.json").read_text())["manifests"]
+    (entry,) = [e for e in entries if e["annotations"].get("kind") == "dev.cosignproject.cosign/sigs"]
+    assert entry["mediaType"] == "application/vnd.docker.distribution.manifest.v2+json"
+    manifest = json.loads((path / "blobs" / entry["digest"].replace(":", "/")).read_text())
+    assert manifest["mediaType"] == entry["mediaType"]
+    assert manifest["config"]["mediaType"] == "application/vnd.docker.container.image.v1+json"
+    assert command("verify", "--key", "cosign.pub", image).returncode == 0
 
 
 def test_bad_keys_and_files(command: Command, keys: Path, image: str) -> None:

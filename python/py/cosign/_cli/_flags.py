@@ -165,9 +165,19 @@ def refuse_environment() -> None:
     """Refuses settings from the environment that this version does not follow."""
     import os
 
-    for name in ("COSIGN_REPOSITORY", "COSIGN_DOCKER_MEDIA_TYPES"):
-        if os.environ.get(name):
-            raise UsageError(f"{name} is set in the environment and is not supported yet; unset it")
+    if os.environ.get("COSIGN_REPOSITORY"):
+        raise UsageError("COSIGN_REPOSITORY is set in the environment and is not supported yet; unset it")
+
+
+def docker_media_types() -> bool:
+    """Whether the environment asks for Docker's media types in new signature images, as cosign reads it."""
+    import os
+
+    text = os.environ.get("COSIGN_DOCKER_MEDIA_TYPES", "")
+    try:
+        return bool(text) and go_bool(text)
+    except argparse.ArgumentTypeError:
+        raise UsageError(f"COSIGN_DOCKER_MEDIA_TYPES={text} in the environment: must be true or false") from None
 
 
 def registry_flags(parser: Parser) -> None:

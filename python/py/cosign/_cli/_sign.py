@@ -8,6 +8,7 @@ from ._flags import (
     Parser,
     annotation_pairs,
     client,
+    docker_media_types,
     duration,
     need_images,
     note,
@@ -50,6 +51,7 @@ def sign(arguments: list[str]) -> int:
     images = need_images(parser, options.images)
     pairs = annotation_pairs(options.annotations)
     registries = client(options, images)
+    docker = docker_media_types()
     with load_private_key(options.key) as key:
         signer = cosign.Signer(key, registries)
         for image in images:
@@ -60,6 +62,7 @@ def sign(arguments: list[str]) -> int:
                 image,
                 annotations=pairs,
                 identity=options.sign_container_identity,
+                docker_media_types=docker,
                 layout_tag=options.layout_tag,
                 tag_suffix=options.tag_suffix,
                 timeout=duration(options.timeout),
