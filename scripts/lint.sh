@@ -52,7 +52,10 @@ go_vet() {
     local module modules=0
     while read -r module; do
         modules=$((modules + 1))
-        (cd "$(dirname "$module")" && PKG_CONFIG_PATH=$stage/lib/pkgconfig go vet ./...) || return 1
+        # The servers of tests/stack would have to be built whole to be looked at; what the tests use of it is.
+        local packages=./...
+        [[ $module != tests/stack/go.mod ]] || packages=./cmd/registry
+        (cd "$(dirname "$module")" && PKG_CONFIG_PATH=$stage/lib/pkgconfig go vet "$packages") || return 1
     done < <(find examples tests -name go.mod)
     ((modules > 0)) || { echo "no Go module found"; return 1; }
 }

@@ -12,7 +12,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${COSIGN_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or COSIGN_CACHE}/.cache}/libcosign}
 lock=$here/tools.lock
-all="cosign2 cosign3 crane oras docker-registry skopeo clang python wasm"
+all="cosign2 cosign3 crane oras docker-registry registries skopeo clang python wasm"
 
 say() { printf 'tools: %s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
@@ -170,6 +170,26 @@ group_cosign3() { plain cosign3 cosign version; }
 group_crane() { plain crane crane version; }
 group_oras() { plain oras oras version; }
 group_docker-registry() { plain docker-registry docker-registry --version; }
+
+# Two registries of other makers with the referrers API, built from the pinned modules of tests/stack.
+group_registries() {
+    need go "Go 1.26 builds the registries that the tests talk to"
+    local stack=$here/../tests/stack stamp root work
+    stamp=$(cd "$stack" && cat go.mod go.sum build.sh cmd/registry/main.go | sha256sum | cut -c 1-12)
+    root=$cache/tools/registries-$stamp
+    if [[ ! -f $root/.complete ]]; then
+        say "building two registries from tests/stack"
+        work=$(mktemp -d "$cache/tools/registries.XXXXXX")
+        CGO_ENABLED=0 "$stack/build.sh" "$work" registries >&2 || fail "tests/stack/build.sh failed"
+        touch "$work/.complete"
+        rm -rf "$root"
+        mv "$work" "$root"
+    fi
+    wrapper olareg "exec '$root/olareg' \"\$@\""
+    proven olareg version
+    wrapper ggcr-registry "exec '$root/registry' \"\$@\""
+    proven ggcr-registry -h
+}
 
 # skopeo needs a newer libc than Debian 12 has, so it runs through the loader that comes with that libc.
 group_skopeo() {
