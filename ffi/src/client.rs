@@ -103,7 +103,7 @@ pub unsafe extern "C" fn cosign_client_options_set_user_agent(
         // SAFETY: rules 1, 3 and 4 of the ABI.
         unsafe {
             set(options, "cosign_client_options_set_user_agent", |options| {
-                options.set_user_agent(handle::text(user_agent, "user_agent")?);
+                options.set_user_agent(handle::text(user_agent, "user_agent")?)?;
                 Ok(())
             });
         }
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn cosign_client_options_add_ca_pem(
         // SAFETY: rules 1, 3 and 4 of the ABI.
         unsafe {
             set(options, "cosign_client_options_add_ca_pem", |options| {
-                options.add_ca_pem(handle::bytes(pem, len, "pem")?);
+                options.add_ca_pem(handle::bytes(pem, len, "pem")?)?;
                 Ok(())
             });
         }

@@ -41,10 +41,10 @@ impl Config {
     fn options(&self) -> Result<ClientOptions> {
         let mut options = if self.from_env { ClientOptions::from_env()? } else { ClientOptions::default() };
         if let Some(agent) = &self.user_agent {
-            options.set_user_agent(agent);
+            options.set_user_agent(agent)?;
         }
         if let Some(pem) = &self.ca {
-            options.add_ca_pem(pem);
+            options.add_ca_pem(pem)?;
         }
         for (host, auth) in &self.auth {
             match auth {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import pty
@@ -11,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cosign
 import pytest
 from conftest import DIGEST, PASSWORD, Command
 from cosign._cli import UsageError
@@ -258,6 +261,57 @@ def test_docker_media_types_by_the_environment(command: Command, keys: Path, ima
     assert manifest["mediaType"] == entry["mediaType"]
     assert manifest["config"]["mediaType"] == "application/vnd.docker.container.image.v1+json"
     assert command("verify", "--key", "cosign.pub", image).returncode == 0
+
+
+def test_payloads_in_other_formats_are_shown_as_they_are(command: Command, keys: Path, image: str) -> None:
+    """What `--check-claims=false` lets pass need not be cosign's document, nor anything that can be printed as JSON."""
+    path = Path(image.removeprefix("oci:").removesuffix(":v1"))
+    assert command("sign", "--key", "cosign.key", image).returncode == 0
+    key = cosign.PrivateKey.load(keys / "cosign.key", password=PASSWORD)
+    verify = ("verify", "--key", "cosign.pub", "--check-claims=false", image)
+    for payload in (b"any format", b"[]", b'{"optional":[1]}', b'{"critical":"\\ud800"}', b"\xff\x00"):
+        replace_payload(path, payload, base64.b64encode(key.sign(payload)).decode())
+        text = subprocess.run(
+            [sys.executable, "-m", "cosign", *verify, "-o", "text"], cwd=keys, capture_output=True, timeout=60
+        )
+        assert (text.returncode, text.stdout) == (0, payload + b"\n"), text.stderr
+        shown = command(*verify)
+        assert "internal error" not in shown.stderr
+        if payload.startswith(b"{"):
+            assert shown.returncode == 0
+            assert json.loads(shown.stdout)[0]["optional"] is None
+        else:
+            assert (shown.returncode, shown.stdout) == (1, "")
+            assert "-o text" in shown.stderr and "checks were performed" not in shown.stderr
+
+
+def replace_payload(layout: Path, payload: bytes, signature: str) -> None:
+    """Rewrites the layout's one signature image so that it carries this payload and signature."""
+
+    def put(content: bytes) -> str:
+        digest = hashlib.sha256(content).hexdigest()
+        (layout / "blobs/sha256" / digest).write_bytes(content)
+        return f"sha256:{digest}"
+
+    index = json.loads((layout / "index.json").read_text())
+    (entry,) = [e for e in index["manifests"] if e["annotations"].get("kind") == "dev.cosignproject.cosign/sigs"]
+    manifest = json.loads((layout / "blobs" / entry["digest"].replace(":", "/")).read_text())
+    (layer,) = manifest["layers"]
+    layer["digest"], layer["size"] = put(payload), len(payload)
+    layer["annotations"]["dev.cosignproject.cosign/signature"] = signature
+    content = json.dumps(manifest).encode()
+    entry["digest"], entry["size"] = put(content), len(content)
+    (layout / "index.json").write_text(json.dumps(index))
+
+
+def test_an_argument_that_is_no_utf8_is_a_usage_error(command: Command, keys: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cosign", "verify", "--key", "cosign.pub", b"registry.example/\xff"],
+        cwd=keys,
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode, b"not UTF-8" in done.stderr) == (2, True)
 
 
 def test_bad_keys_and_files(command: Command, keys: Path, image: str) -> None:

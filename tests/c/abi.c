@@ -199,6 +199,20 @@ static void a_builder_names_its_first_bad_setter(void)
     cosign_error_free(err);
     EXPECT(cosign_client_new(options, &client, NULL) != COSIGN_OK && client == NULL);
     cosign_client_options_free(options);
+
+    options = cosign_client_options_new();
+    cosign_client_options_add_ca_pem(options, "no certificate", 14);
+    EXPECT(cosign_client_new(options, &client, &err) == COSIGN_ERR_ARGUMENT && client == NULL);
+    EXPECT(strstr(cosign_error_message(err), "cosign_client_options_add_ca_pem") != NULL);
+    cosign_error_free(err);
+    cosign_client_options_free(options);
+
+    options = cosign_client_options_new();
+    cosign_client_options_set_user_agent(options, "two\nlines");
+    EXPECT(cosign_client_new(options, &client, &err) == COSIGN_ERR_ARGUMENT && client == NULL);
+    EXPECT(strstr(cosign_error_message(err), "cosign_client_options_set_user_agent") != NULL);
+    cosign_error_free(err);
+    cosign_client_options_free(options);
 }
 
 /* --- passwords --- */

@@ -281,6 +281,17 @@ func TestZeroBytesAreRefusedNotCut(t *testing.T) {
 	wantCode(t, err, cosign.ErrEncoding)
 }
 
+func TestNilIsAnErrorAndNotAPanic(t *testing.T) {
+	at, client := image(t), newClient(t, nil)
+	_, public := newKey(t)
+	_, err := client.Sign(background, at, nil, nil)
+	wantCode(t, err, cosign.ErrArgument)
+	_, err = client.Verify(background, at, nil)
+	wantCode(t, err, cosign.ErrPolicyEmpty)
+	_, err = client.Verify(background, at, &cosign.Policy{Keys: []*cosign.PublicKey{public, nil}})
+	wantCode(t, err, cosign.ErrArgument)
+}
+
 func TestLayoutsCanBeSwitchedOff(t *testing.T) {
 	client := newClient(t, &cosign.ClientOptions{NoLayouts: true, UserAgent: "tests/1"})
 	if _, err := client.Resolve(background, image(t)); err == nil {

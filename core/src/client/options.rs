@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use crate::bundle::legacy;
 use crate::error::{Code, Error, Result};
-use crate::registry::{Credential, DockerConfig, TransportOptions};
+use crate::registry::{Credential, DockerConfig, Transport, TransportOptions};
 
 /// How a [`super::Client`] reaches registries. The library reads no environment variable and no file that it was not
 /// given; [`ClientOptions::from_env`] does.
@@ -33,9 +33,13 @@ impl ClientOptions {
     }
 
     /// The `User-Agent` of requests.
-    pub fn set_user_agent(&mut self, user_agent: &str) -> &mut Self {
+    ///
+    /// # Errors
+    /// [`Code::Argument`] for characters that a header cannot carry.
+    pub fn set_user_agent(&mut self, user_agent: &str) -> Result<&mut Self> {
+        Transport::new(TransportOptions { user_agent: user_agent.to_owned(), ..TransportOptions::default() })?;
         self.transport.user_agent = user_agent.to_owned();
-        self
+        Ok(self)
     }
 
     /// Whether `oci:PATH` references are taken (default yes). Switch them off where references come from strangers.
@@ -45,9 +49,13 @@ impl ClientOptions {
     }
 
     /// Trusts these PEM certificate authorities beside the system's.
-    pub fn add_ca_pem(&mut self, pem: &[u8]) -> &mut Self {
+    ///
+    /// # Errors
+    /// [`Code::Argument`] when there is none in it.
+    pub fn add_ca_pem(&mut self, pem: &[u8]) -> Result<&mut Self> {
+        Transport::new(TransportOptions { ca_pem: vec![pem.to_vec()], ..TransportOptions::default() })?;
         self.transport.ca_pem.push(pem.to_vec());
-        self
+        Ok(self)
     }
 
     /// User and password for one registry host (`host[:port]`).
@@ -95,7 +103,7 @@ impl ClientOptions {
             std::fs::read(path).map_err(|e| Error::new(Code::Io, format!("cannot read {}: {e}", path.display())))
         };
         if let Some(path) = var("SSL_CERT_FILE") {
-            options.add_ca_pem(&read(&path)?);
+            options.add_ca_pem(&read(&path)?).map_err(|e| e.context(path.display()))?;
         }
         if let Some(path) = var("REGISTRY_AUTH_FILE") {
             options.set_docker_config(&read(&path)?).map_err(|e| e.context(path.display()))?;

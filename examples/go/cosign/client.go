@@ -50,7 +50,7 @@ func NewClient(options *ClientOptions) (*Client, error) {
 	}
 	var p *C.cosign_client
 	var e *C.cosign_error
-	if err := check(C.cosign_client_new(o, &p, &e), e); err != nil {
+	if err := check(C.cosign_client_new(o, &p, &e), &e); err != nil {
 		return nil, err
 	}
 	c := &Client{}
@@ -106,6 +106,9 @@ type SignOptions struct {
 
 // Sign signs what image names now, stores the signature beside it, and returns the digest that was signed.
 func (c *Client) Sign(ctx context.Context, image string, key *PrivateKey, options *SignOptions) (digest string, err error) {
+	if key == nil {
+		return "", errNilKey
+	}
 	if options == nil {
 		options = &SignOptions{}
 	}
@@ -121,7 +124,7 @@ func (c *Client) Sign(ctx context.Context, image string, key *PrivateKey, option
 		return c.do(ctx, image, func(p *C.cosign_client, ref *C.char, call *C.cosign_call) error {
 			var out *C.cosign_buffer
 			var e *C.cosign_error
-			if err := check(C.cosign_sign_image(p, ref, k, o, call, &out, &e), e); err != nil {
+			if err := check(C.cosign_sign_image(p, ref, k, o, call, &out, &e), &e); err != nil {
 				return err
 			}
 			digest = string(takeBuffer(out))
@@ -130,6 +133,8 @@ func (c *Client) Sign(ctx context.Context, image string, key *PrivateKey, option
 	})
 	return digest, err
 }
+
+var errNilKey error = &Error{Code: ErrArgument, Message: "a key is nil", JSON: "{}"}
 
 // Policy says what an image must carry to be accepted. Without a key it is an error, never a pass.
 type Policy struct {
@@ -143,11 +148,21 @@ type Policy struct {
 
 func (policy *Policy) build() (*C.cosign_policy, error) {
 	p := C.cosign_policy_new()
+	if policy == nil {
+		return p, nil // which the library refuses as an empty policy
+	}
 	for _, key := range policy.Keys {
-		_ = key.use(func(k *C.cosign_public_key) error {
-			C.cosign_policy_add_key(p, k)
-			return nil
-		})
+		err := errNilKey
+		if key != nil {
+			err = key.use(func(k *C.cosign_public_key) error {
+				C.cosign_policy_add_key(p, k)
+				return nil
+			})
+		}
+		if err != nil {
+			C.cosign_policy_free(p)
+			return nil, err
+		}
 	}
 	for name, value := range policy.Annotations {
 		add := func(t []*C.char) { C.cosign_policy_require_annotation(p, t[0], t[1]) }
@@ -184,7 +199,7 @@ func (c *Client) Verify(ctx context.Context, image string, policy *Policy) (veri
 	err = c.do(ctx, image, func(p *C.cosign_client, ref *C.char, call *C.cosign_call) error {
 		var v *C.cosign_verification
 		var e *C.cosign_error
-		if err := check(C.cosign_verify_image(p, ref, demands, call, &v, &e), e); err != nil {
+		if err := check(C.cosign_verify_image(p, ref, demands, call, &v, &e), &e); err != nil {
 			return err
 		}
 		defer C.cosign_verification_free(v)
@@ -208,7 +223,7 @@ func (c *Client) Resolve(ctx context.Context, image string) (pinned string, err 
 	err = c.do(ctx, image, func(p *C.cosign_client, ref *C.char, call *C.cosign_call) error {
 		var out *C.cosign_buffer
 		var e *C.cosign_error
-		if err := check(C.cosign_client_resolve(p, ref, call, &out, &e), e); err != nil {
+		if err := check(C.cosign_client_resolve(p, ref, call, &out, &e), &e); err != nil {
 			return err
 		}
 		pinned = string(takeBuffer(out))

@@ -64,8 +64,10 @@ func (e *Error) Is(target error) bool {
 	return ok && t.Code == e.Code
 }
 
-// check owns err. The error is an object of its own, so no goroutine is locked to its thread to read it.
-func check(code C.cosign_code, err *C.cosign_error) error {
+// check owns *out, which it reads through the pointer: the order in which Go evaluates the call and a second operand is
+// open. The error is an object of its own, so no goroutine is locked to its thread to read it.
+func check(code C.cosign_code, out **C.cosign_error) error {
+	err := *out
 	defer C.cosign_error_free(err)
 	if code == C.COSIGN_OK {
 		return nil

@@ -29,7 +29,7 @@ func GenerateKey(algorithm string) (*PrivateKey, error) {
 	}
 	var p *C.cosign_private_key
 	var e *C.cosign_error
-	if err := check(C.cosign_private_key_generate(name, &p, &e), e); err != nil {
+	if err := check(C.cosign_private_key_generate(name, &p, &e), &e); err != nil {
 		return nil, err
 	}
 	return newPrivateKey(p), nil
@@ -41,7 +41,7 @@ func ParsePrivateKey(ctx context.Context, pem []byte, password PasswordFunc) (*P
 	var p *C.cosign_private_key
 	err := withCall(ctx, password, func(call *C.cosign_call) error {
 		var e *C.cosign_error
-		return check(C.cosign_private_key_from_pem(data, len, call, &p, &e), e)
+		return check(C.cosign_private_key_from_pem(data, len, call, &p, &e), &e)
 	})
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func ImportPrivateKey(pem []byte) (*PrivateKey, error) {
 	data, len := bytesOf(pem)
 	var p *C.cosign_private_key
 	var e *C.cosign_error
-	if err := check(C.cosign_private_key_import_pem(data, len, &p, &e), e); err != nil {
+	if err := check(C.cosign_private_key_import_pem(data, len, &p, &e), &e); err != nil {
 		return nil, err
 	}
 	return newPrivateKey(p), nil
@@ -66,7 +66,7 @@ func (k *PrivateKey) PEM(ctx context.Context, password PasswordFunc) (pem []byte
 		return withCall(ctx, password, func(call *C.cosign_call) error {
 			var out *C.cosign_buffer
 			var e *C.cosign_error
-			if err := check(C.cosign_private_key_to_pem(p, nil, call, &out, &e), e); err != nil {
+			if err := check(C.cosign_private_key_to_pem(p, nil, call, &out, &e), &e); err != nil {
 				return err
 			}
 			pem = takeBuffer(out)
@@ -81,7 +81,7 @@ func (k *PrivateKey) Public() (public *PublicKey, err error) {
 	err = k.use(func(p *C.cosign_private_key) error {
 		var out *C.cosign_public_key
 		var e *C.cosign_error
-		if err := check(C.cosign_private_key_public(p, &out, &e), e); err != nil {
+		if err := check(C.cosign_private_key_public(p, &out, &e), &e); err != nil {
 			return err
 		}
 		public = newPublicKey(out)
@@ -112,7 +112,7 @@ func ParsePublicKey(pem []byte) (*PublicKey, error) {
 	data, len := bytesOf(pem)
 	var p *C.cosign_public_key
 	var e *C.cosign_error
-	if err := check(C.cosign_public_key_from_pem(data, len, &p, &e), e); err != nil {
+	if err := check(C.cosign_public_key_from_pem(data, len, &p, &e), &e); err != nil {
 		return nil, err
 	}
 	return newPublicKey(p), nil
@@ -123,7 +123,7 @@ func (k *PublicKey) PEM() (pem []byte, err error) {
 	err = k.use(func(p *C.cosign_public_key) error {
 		var out *C.cosign_buffer
 		var e *C.cosign_error
-		if err := check(C.cosign_public_key_to_pem(p, &out, &e), e); err != nil {
+		if err := check(C.cosign_public_key_to_pem(p, &out, &e), &e); err != nil {
 			return err
 		}
 		pem = takeBuffer(out)

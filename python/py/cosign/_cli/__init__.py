@@ -49,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except UsageError as error:
         return _say(str(error), 2)
+    except UnicodeEncodeError as error:
+        # Python carries bytes that are no UTF-8 as halves of surrogate pairs; only file names may hold them.
+        return _say(f"the argument {error.object!a} is not UTF-8", 2)
     except Refusal as error:
         return _say(str(error), 1)
     except Exception as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import cosign
 
-from . import UsageError
+from . import Refusal, UsageError
 from ._flags import Parser, annotation_pairs, client, duration, need_images, note, only, only_bool, registry_flags
 from ._keys import load_public_key
 
@@ -50,8 +50,12 @@ def verify(arguments: list[str]) -> int:
             insecure_ignore_claims=not options.check_claims,
             timeout=duration(options.timeout),
         )
+        # What cannot be shown is found out before anything is said about the image.
+        shown_payloads = _shown(verified, options.output)
         note(_checks(shown, claims=options.check_claims, annotations=bool(wanted)))
-        _print(verified, options.output)
+        sys.stderr.flush()
+        sys.stdout.buffer.write(shown_payloads)
+        sys.stdout.buffer.flush()
     return 0
 
 
@@ -73,37 +77,42 @@ def _checks(image: str, *, claims: bool, annotations: bool) -> str:
     return "\n".join(lines)
 
 
-def _print(verified: cosign.VerifiedImage, output: str) -> None:
-    sys.stderr.flush()
+def _shown(verified: cosign.VerifiedImage, output: str) -> bytes:
+    """What standard output gets for one image."""
     payloads = [signature.payload for signature in verified.signatures]
     if output == "text":
-        for payload in payloads:
-            sys.stdout.buffer.write(payload + b"\n")
-    else:
-        text = ",".join(_as_cosign(payload) for payload in payloads)
-        sys.stdout.buffer.write(f"\n[{text}]\n".encode())
-    sys.stdout.buffer.flush()
+        return b"".join(payload + b"\n" for payload in payloads)
+    return b"\n[" + b",".join(_as_cosign(payload) for payload in payloads) + b"]\n"
 
 
-def _as_cosign(payload: bytes) -> str:
-    """The payload as cosign prints it: today's members in their order, whatever spelling was signed."""
+def _as_cosign(payload: bytes) -> bytes:
+    """The payload as cosign prints it: today's members in their order, whatever spelling was signed.
+
+    A payload in another format, which only `--check-claims=false` lets pass, has no such members: `-o text` prints it.
+    """
     import json
 
-    document = json.loads(payload)
-    critical, optional = _member(document, "critical") or {}, _member(document, "optional")
-    identity, image = _member(critical, "identity") or {}, _member(critical, "image") or {}
+    try:
+        document = json.loads(payload)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise Refusal("the signed payload is not a simple-signing document; print it as it is with -o text")
+    critical, optional = _member(document, "critical"), _member(document, "optional")
+    identity, image = _member(critical, "identity"), _member(critical, "image")
     lines: dict[str, Any] = {
         "critical": {
             "identity": {"docker-reference": _member(identity, "docker-reference") or ""},
             "image": {"docker-manifest-digest": _member(image, "docker-manifest-digest") or ""},
             "type": _member(critical, "type") or "",
         },
-        "optional": None if optional is None else dict(sorted(optional.items())),
+        "optional": dict(sorted(optional.items())) if isinstance(optional, dict) else None,
     }
     text = json.dumps(lines, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+    # Go replaces halves of surrogate pairs, which JSON can escape and UTF-8 cannot hold.
+    return text.encode(errors="surrogatepass").decode(errors="replace").encode()
 
 
 def _member(value: Any, name: str) -> Any:
