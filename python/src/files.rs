@@ -109,12 +109,22 @@ fn refuse_existing(target: &Path, overwrite: bool) -> Result<()> {
 }
 
 fn exists(path: &Path) -> Error {
-    let message = format!("{}: this file exists and is not overwritten without consent", path.display());
+    let message = format!(
+        "{}: this file exists and is not overwritten without consent: choose another name, or allow overwriting",
+        path.display()
+    );
     Error::new(Code::FileExists, message).with("path", path.display().to_string())
 }
 
 fn io(path: &Path, verb: &str, error: &std::io::Error) -> Error {
-    let message = format!("{}: cannot {verb} the file: {error}", path.display());
+    let advice = match error.kind() {
+        ErrorKind::NotFound => "expected a file that is there, in a folder that is there",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "choose a place that this user may use",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some space and try again",
+        ErrorKind::FileTooLarge => "raise the limit on the size of files (ulimit -f) and try again",
+        _ => "check the path",
+    };
+    let message = format!("{}: cannot {verb} the file: {error}: {advice}", path.display());
     let mut result = Error::new(Code::Io, message).with("path", path.display().to_string());
     if let Some(errno) = error.raw_os_error() {
         result = result.with("errno", errno);

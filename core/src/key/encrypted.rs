@@ -119,8 +119,9 @@ impl EncryptedKey {
     }
 
     fn from_json(json: &[u8]) -> Result<EncryptedKey> {
-        let document = strict_json::parse(json, LIMITS)
-            .map_err(|error| Error::new(Code::KeyFormat, format!("the key file is damaged: {}", error.message())))?;
+        let document = strict_json::parse(json, LIMITS).map_err(|error| {
+            Error::new(Code::KeyFormat, format!("the key file is damaged, restore it: {}", error.message()))
+        })?;
         let [kdf, cipher, ciphertext] = members(&document, "", ["kdf", "cipher", "ciphertext"])?;
         let [kdf_name, params, salt] = members(kdf, "kdf", ["name", "params", "salt"])?;
         let [cipher_name, nonce] = members(cipher, "cipher", ["name", "nonce"])?;
@@ -136,10 +137,17 @@ impl EncryptedKey {
             (Some(32768), Some(8), Some(1)) => 32768,
             (Some(65536), Some(8), Some(1)) => 65536,
             (Some(131_072), Some(8), Some(1)) => 131_072,
-            _ => {
+            found => {
+                let number = |n: Option<u64>| n.map_or_else(|| "no whole number".to_owned(), |n| n.to_string());
                 return Err(Error::new(
                     Code::KeyFormat,
-                    "unsupported scrypt parameters in the key file: expected N of 32768, 65536 or 131072, r = 8, p = 1",
+                    format!(
+                        "unsupported scrypt parameters in the key file: found N = {}, r = {}, p = {}, expected N of \
+                         32768, 65536 or 131072, r = 8, p = 1: use a key file that cosign wrote",
+                        number(found.0),
+                        number(found.1),
+                        number(found.2)
+                    ),
                 ));
             }
         };
@@ -149,7 +157,7 @@ impl EncryptedKey {
         })?;
         let ciphertext = bytes(ciphertext, "ciphertext")?;
         if ciphertext.len() < secretbox::TAG_LEN {
-            return Err(Error::new(Code::KeyFormat, "the key file's ciphertext is cut off"));
+            return Err(Error::new(Code::KeyFormat, "the key file is damaged, restore it: its ciphertext is cut off"));
         }
         Ok(EncryptedKey { cost, salt: bytes(salt, "kdf.salt")?, nonce, ciphertext })
     }
@@ -160,7 +168,8 @@ impl EncryptedKey {
         secretbox::open(&key, &self.nonce, &self.ciphertext).ok_or_else(|| {
             Error::new(
                 Code::PasswordWrong,
-                "decrypt: encrypted: decryption failed: the password is wrong or the key file was changed",
+                "decrypt: encrypted: decryption failed: the password is wrong or the key file was changed; give the \
+                 password that the file was made with",
             )
         })
     }
@@ -188,7 +197,10 @@ pub(super) fn seal(plaintext: &[u8], password: &[u8], format: KeyFormat) -> Resu
 fn members<'a, const N: usize>(value: &'a Value, path: &str, names: [&str; N]) -> Result<[&'a Value; N]> {
     let wrong = || {
         let place = if path.is_empty() { "the key file" } else { path };
-        Error::new(Code::KeyFormat, format!("the key file is damaged: {place} must have exactly {}", names.join(", ")))
+        Error::new(
+            Code::KeyFormat,
+            format!("the key file is damaged, restore it: {place} must have exactly {}", names.join(", ")),
+        )
     };
     let object: &Map<String, Value> = value.as_object().ok_or_else(wrong)?;
     let found: Option<Vec<&Value>> = names.iter().map(|name| object.get(*name)).collect();
@@ -199,6 +211,6 @@ fn members<'a, const N: usize>(value: &'a Value, path: &str, names: [&str; N]) -
 }
 
 fn bytes(value: &Value, path: &str) -> Result<Vec<u8>> {
-    let damaged = || Error::new(Code::KeyFormat, format!("the key file is damaged: {path} is not base64"));
+    let damaged = || Error::new(Code::KeyFormat, format!("the key file is damaged, restore it: {path} is not base64"));
     base64::decode(value.as_str().ok_or_else(damaged)?).map_err(|_| damaged())
 }

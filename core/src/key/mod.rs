@@ -29,6 +29,7 @@ fn decode_pem(input: &[u8]) -> Result<pem::Block> {
             format!("the key has {} bytes, more than the {MAX_PEM} that any key needs", input.len()),
         ));
     }
-    pem::decode_first(input)
-        .map_err(|error| Error::new(Code::KeyFormat, format!("invalid pem block: {}", error.message())))
+    pem::decode_first(input).map_err(|error| {
+        Error::new(Code::KeyFormat, format!("invalid pem block, expected a whole key file: {}", error.message()))
+    })
 }

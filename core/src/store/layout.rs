@@ -34,8 +34,13 @@ const KIND_ATTESTATIONS: &str = "dev.cosignproject.cosign/atts";
 
 /// `index.json` and manifests.
 const MAX_DOCUMENT: u64 = 4 << 20;
+/// Where blobs are written: signatures are named by SHA-256.
+const BLOBS: [&str; 2] = ["blobs", "sha256"];
 /// Blobs that are looked at in search of a bundle's manifest.
 const MAX_SCANNED_BLOBS: usize = 10_000;
+
+/// What to do about content that is not what its descriptor says.
+const DAMAGED: &str = "copy the image and its signatures into the layout again";
 
 /// An image in a layout.
 #[derive(Debug, Clone)]
@@ -59,9 +64,13 @@ impl Layout {
         let path = self.image.path();
         // The folder itself may be reached through a link: it is the caller's own word.
         let fd = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|e| match e {
-            rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => {
-                self.error(Code::ImageNotFound, format_args!("no OCI image layout at {}", path.display()))
-            }
+            rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => self.error(
+                Code::ImageNotFound,
+                format_args!(
+                    "no OCI image layout at {}: expected a folder with the files oci-layout and index.json",
+                    path.display()
+                ),
+            ),
             e => self.error(Code::Io, format_args!("cannot open {}: {e}", path.display())),
         })?;
         let folder = Folder { fd };
@@ -83,7 +92,9 @@ impl Layout {
 
     fn file_error(&self, name: &str, error: FileError) -> Error {
         match error {
-            FileError::Io(e) => self.error(Code::Io, format_args!("cannot read {name}: {e}")),
+            FileError::Io(e) => self
+                .error(Code::Io, format_args!("cannot read {name}: {e}: the layout must be readable for this user"))
+                .with("errno", e.raw_os_error()),
             FileError::NotRegular => {
                 self.error(Code::Content, format_args!("{name} is a symbolic link or no regular file, and is not read"))
             }
@@ -121,13 +132,16 @@ impl Layout {
             Some(_) => {
                 return Err(self.error(
                     Code::Protocol,
-                    format_args!("the layout holds several images for this reference, name one: {}", names(index)),
+                    format_args!(
+                        "the layout holds several images for this reference, name one of them: {}",
+                        names(index)
+                    ),
                 ));
             }
             None => {
                 return Err(self.error(
                     Code::ImageNotFound,
-                    format_args!("no such image in the layout, it holds: {}", names(index)),
+                    format_args!("no such image in the layout; name one that it holds: {}", names(index)),
                 ));
             }
         };
@@ -174,7 +188,7 @@ impl Layout {
         if descriptor.size > cap {
             return Err(self.error(
                 Code::TooLarge,
-                format_args!("blob {digest} is declared with {} bytes, the limit is {cap}", descriptor.size),
+                format_args!("blob {digest} is declared with {} bytes, the limit is {cap}: {DAMAGED}", descriptor.size),
             ));
         }
         let path = ["blobs", digest.algorithm_name(), digest.hex()];
@@ -183,20 +197,22 @@ impl Layout {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(None),
             Err(FileError::TooLarge(size, declared)) => {
-                return Err(
-                    self.error(Code::Content, format_args!("{name} has {size} bytes, its descriptor says {declared}"))
-                );
+                return Err(self.error(
+                    Code::Content,
+                    format_args!("{name} has {size} bytes, its descriptor says {declared}: {DAMAGED}"),
+                ));
             }
             Err(e) => return Err(self.file_error(&name, e)),
         };
         if bytes.len() as u64 != descriptor.size {
             return Err(self.error(
                 Code::Content,
-                format_args!("{name} has {} bytes, its descriptor says {}", bytes.len(), descriptor.size),
+                format_args!("{name} has {} bytes, its descriptor says {}: {DAMAGED}", bytes.len(), descriptor.size),
             ));
         }
         if !digest.matches(&bytes) {
-            return Err(self.error(Code::Content, format_args!("{name} was changed: its content has another digest")));
+            return Err(self
+                .error(Code::Content, format_args!("{name} was changed, its content has another digest: {DAMAGED}")));
         }
         Ok(Some(bytes))
     }
@@ -213,8 +229,10 @@ impl Layout {
             let bytes = bytes
                 .ok_or_else(|| self.error(Code::ImageNotFound, format_args!("the layout has no blob {digest}")))?;
             if !digest.matches(&bytes) {
-                return Err(self
-                    .error(Code::Content, format_args!("blob {digest} was changed: its content has another digest")));
+                return Err(self.error(
+                    Code::Content,
+                    format_args!("blob {digest} was changed, its content has another digest: {DAMAGED}"),
+                ));
             }
             return Ok(Image { digest, identity: String::new(), needs_name: false });
         };
@@ -223,7 +241,7 @@ impl Layout {
         let bytes = bytes.ok_or_else(|| {
             self.error(
                 Code::ImageNotFound,
-                format_args!("index.json names {}, but its blob is missing", descriptor.digest),
+                format_args!("index.json names {}, but its blob is missing: {DAMAGED}", descriptor.digest),
             )
         })?;
         Document::parse(&bytes, Some(&descriptor.media_type)).map_err(|e| e.context(&self.image))?;
@@ -252,7 +270,10 @@ impl Layout {
         let bytes = self.read_blob(folder, &entry.descriptor, MAX_DOCUMENT)?.ok_or_else(|| {
             self.error(
                 Code::Content,
-                format_args!("index.json names the signatures {}, but their blob is missing", entry.descriptor.digest),
+                format_args!(
+                    "index.json names the signatures {}, but their blob is missing: {DAMAGED}",
+                    entry.descriptor.digest
+                ),
             )
         })?;
         Ok(Some(StoredManifest {
@@ -264,18 +285,14 @@ impl Layout {
 
     async fn write(&self, subject: &Digest, suffix: &str, merge: Merge<'_>, call: &Call) -> Result<bool> {
         let folder = self.open()?;
-        let lock = self.lock(&folder, call).await?;
+        let _lock = self.lock(&folder, call).await?;
         let mut index = self.index(&folder)?;
         let stored = self.read_signature_image(&folder, &index, subject, suffix)?;
         let change = merge(stored.as_ref())?;
         let renamed = self.name_image(&mut index, subject)?;
-        let written = match change {
-            Change::Keep => false,
+        let blobs = match change {
+            Change::Keep => Vec::new(),
             Change::Write { image, payload } => {
-                // Blobs first: index.json never names what is not there.
-                for bytes in [&payload, &image.config, &image.manifest] {
-                    self.write_blob(&folder, bytes)?;
-                }
                 let mut descriptor = Descriptor::of(&image.media_type, &image.manifest);
                 descriptor.annotations.insert(KIND.to_owned(), KIND_SIGNATURES.to_owned());
                 descriptor.annotations.insert(REF_NAME.to_owned(), legacy::tag(subject, suffix));
@@ -284,16 +301,49 @@ impl Layout {
                     Some(old) => *old = entry,
                     None => index.manifests.push(entry),
                 }
-                true
+                vec![payload, image.config, image.manifest]
             }
         };
-        if written || renamed {
-            folder
-                .replace(&[], "index.json", index.to_json().as_bytes())
-                .map_err(|e| self.error(Code::Io, format_args!("cannot write index.json: {e}")))?;
+        if renamed || !blobs.is_empty() {
+            self.put(&folder, &blobs, index.to_json().as_bytes())?;
         }
-        drop(lock);
-        Ok(written)
+        Ok(!blobs.is_empty())
+    }
+
+    /// Blobs first, `index.json` last, so that it never names what is not there; each on the disk before the next step.
+    /// When a step fails, what this call had added goes again.
+    fn put(&self, folder: &Folder, blobs: &[Vec<u8>], index: &[u8]) -> Result<()> {
+        // Nothing is written that could not be read again.
+        for (name, bytes) in
+            blobs.iter().map(|bytes| ("a signature's blob", bytes.as_slice())).chain([("index.json", index)])
+        {
+            if bytes.len() as u64 > MAX_DOCUMENT {
+                let size = bytes.len();
+                return Err(self.error(
+                    Code::TooLarge,
+                    format_args!(
+                        "{name} would have {size} bytes, the limit is {MAX_DOCUMENT}: remove signatures that nobody needs"
+                    ),
+                ));
+            }
+        }
+        let mut added = Vec::new();
+        let placed = blobs
+            .iter()
+            .try_for_each(|bytes| self.write_blob(folder, bytes, &mut added))
+            .and_then(|()| match blobs {
+                [] => Ok(()),
+                // Also for a blob that a killed writer had put there and not synced.
+                _ => folder.sync(&BLOBS).map_err(|e| self.cannot_write("blobs/sha256", &e.into())),
+            })
+            .and_then(|()| folder.replace(&[], "index.json", index).map_err(|e| self.cannot_write("index.json", &e)));
+        if let Err(error) = placed {
+            for digest in &added {
+                folder.remove(&BLOBS, digest.hex());
+            }
+            return Err(error);
+        }
+        folder.sync(&[]).map_err(|e| self.cannot_write("index.json", &e.into()))
     }
 
     /// Gives the image's entry the kind by which cosign finds it, and the name the caller asked for.
@@ -346,16 +396,34 @@ impl Layout {
         }
     }
 
-    fn write_blob(&self, folder: &Folder, bytes: &[u8]) -> Result<()> {
+    /// Puts a blob there unless it is there already; `added` gets its digest.
+    fn write_blob(&self, folder: &Folder, bytes: &[u8], added: &mut Vec<Digest>) -> Result<()> {
         let digest = Digest::sha256(bytes);
-        let folders = ["blobs", digest.algorithm_name()];
-        let there = folder.read(&["blobs", digest.algorithm_name(), digest.hex()], bytes.len() as u64);
+        let there = folder.read(&["blobs", "sha256", digest.hex()], bytes.len() as u64);
         if there.is_ok_and(|there| there.is_some_and(|there| there == bytes)) {
             return Ok(());
         }
         folder
-            .replace(&folders, digest.hex(), bytes)
-            .map_err(|e| self.error(Code::Io, format_args!("cannot write blob {digest}: {e}")))
+            .replace(&BLOBS, digest.hex(), bytes)
+            .map_err(|e| self.cannot_write(&format!("blobs/sha256/{}", digest.hex()), &e))?;
+        added.push(digest);
+        Ok(())
+    }
+
+    /// What could not be written, why, and what to do.
+    fn cannot_write(&self, name: &str, e: &std::io::Error) -> Error {
+        use rustix::io::Errno;
+        let advice = match Errno::from_io_error(e) {
+            Some(Errno::NOSPC | Errno::DQUOT) => "free some space and sign again",
+            Some(Errno::FBIG) => "raise the limit on the size of files (ulimit -f) and sign again",
+            Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => {
+                "signing needs a layout that this user may write; sign as its owner, or sign a copy"
+            }
+            _ => "make sure that the layout can be written and sign again",
+        };
+        let file = self.image.path().join(name);
+        self.error(Code::Io, format_args!("cannot write {}: {e}: {advice}", file.display()))
+            .with("errno", e.raw_os_error())
     }
 
     /// Looks for a manifest whose subject is `subject` and whose content is a sigstore bundle: `cosign save` leaves them
@@ -540,8 +608,9 @@ impl Folder {
         Ok(Some(bytes))
     }
 
-    /// Puts a file in place whole: written beside it, synced, renamed, and the folder synced. On failure nothing of it
-    /// stays. Only called with the lock held, so one temporary name serves all.
+    /// Puts a file in place whole: written beside it, synced, renamed; [`Folder::sync`] makes the name last. On failure
+    /// nothing of it stays. Only called with the lock held, so one temporary name serves all, and what killed writers
+    /// leave behind never adds up.
     fn replace(&self, folders: &[&str], name: &str, bytes: &[u8]) -> std::io::Result<()> {
         let folder = self.open_folder(folders)?;
         // What a killed writer left behind.
@@ -560,7 +629,18 @@ impl Folder {
             let _ = rustix::fs::unlinkat(&folder, NAME_OF_TEMPORARY, AtFlags::empty());
             return Err(e);
         }
-        rustix::fs::fsync(&folder)?;
         Ok(())
+    }
+
+    /// Waits until the names in a folder are on the disk.
+    fn sync(&self, folders: &[&str]) -> rustix::io::Result<()> {
+        rustix::fs::fsync(self.open_folder(folders)?)
+    }
+
+    /// Takes a file away if that is possible.
+    fn remove(&self, folders: &[&str], name: &str) {
+        if let Ok(folder) = self.open_folder(folders) {
+            let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
+        }
     }
 }

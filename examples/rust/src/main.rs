@@ -39,20 +39,24 @@ fn main() -> ExitCode {
 fn keygen(prefix: &str) -> Result<String> {
     let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256)?;
     let pem = key.to_pem(password()?.as_bytes(), KeyFormat::Sigstore)?;
-    write_new(&format!("{prefix}.key"), pem.as_bytes(), 0o600)?;
-    write_new(&format!("{prefix}.pub"), key.public_key().to_pem().as_bytes(), 0o644)?;
+    let (private, public) = (format!("{prefix}.key"), format!("{prefix}.pub"));
+    write_new(&private, pem.as_bytes(), 0o600)?;
+    // Both, or neither.
+    write_new(&public, key.public_key().to_pem().as_bytes(), 0o644).inspect_err(|_| {
+        let _ = std::fs::remove_file(&private);
+    })?;
     Ok(format!("wrote {prefix}.key and {prefix}.pub"))
 }
 
 fn sign(key: &str, image: &str) -> Result<String> {
-    let key = PrivateKey::from_pem(&read(key)?, Some(password()?.as_bytes()))?;
+    let key = PrivateKey::from_pem(&read(key)?, Some(password()?.as_bytes())).map_err(|error| error.context(key))?;
     let client = Client::new(ClientOptions::default())?;
     let signed = client.sign(&ImageRef::parse(image)?, &key, &SignOptions::default(), &Call::new())?;
     Ok(format!("signed {}", signed.digest()))
 }
 
 fn verify(key: &str, image: &str) -> Result<String> {
-    let policy = Policy::new().with_key(PublicKey::from_pem(&read(key)?)?);
+    let policy = Policy::new().with_key(PublicKey::from_pem(&read(key)?).map_err(|error| error.context(key))?);
     let client = Client::new(ClientOptions::default())?;
     let verified = client.verify(&ImageRef::parse(image)?, &policy, &VerifyOptions::default(), &Call::new())?;
     Ok(format!("verified {}: {} good signature(s)", verified.digest(), verified.count()))
@@ -67,11 +71,17 @@ fn read(path: &str) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| Error::new(Code::Io, format!("{path}: {error}")))
 }
 
-/// An existing file is never overwritten: it may be the only copy of a key.
+/// An existing file is never overwritten: it may be the only copy of a key. What cannot be written whole is removed.
 fn write_new(path: &str, bytes: &[u8], mode: u32) -> Result<()> {
-    let open = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    open.and_then(|mut file| file.write_all(bytes)).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => Error::new(Code::FileExists, format!("{path} is there already")),
-        _ => Error::new(Code::Io, format!("{path}: {error}")),
+    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let mut file = opened.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Error::new(Code::FileExists, format!("{path} is there already and is not overwritten: choose another name"))
+        }
+        _ => Error::new(Code::Io, format!("{path}: {error}: choose a place that can be written")),
+    })?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
+        let _ = std::fs::remove_file(path);
+        Error::new(Code::Io, format!("{path}: {error}: free some space or choose another place"))
     })
 }
