@@ -5,12 +5,15 @@
 #include <cosign.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -531,6 +534,262 @@ static void one_client_serves_many_threads(void)
     cosign_private_key_free(key);
 }
 
+/* --- bad input: what it says, and that nothing is written --- */
+
+static char folder[4096];
+
+static int says(const cosign_error *err, const char *a, const char *b, const char *c)
+{
+    const char *text = cosign_error_message(err);
+    int good = strstr(text, a) && strstr(text, b) && strstr(text, c) && !strchr(text, '\n') && !strstr(text, "s3cret");
+    if (!good) printf("     it says: %s\n", text);
+    return good;
+}
+
+/* All bytes of index.json, and how many files there are beside and below it: what a failed call may not change. */
+static unsigned long state_of_layout(void)
+{
+    static const char *const folders[] = {"", "/blobs", "/blobs/sha256"};
+    unsigned long sum = 5381;
+    char path[5000];
+    FILE *file;
+    int i, c;
+    for (i = 0; i < 3; i++) {
+        struct dirent *entry;
+        DIR *dir;
+        snprintf(path, sizeof path, "%s%s", folder, folders[i]);
+        dir = opendir(path);
+        EXPECT(dir != NULL);
+        while (dir && (entry = readdir(dir)) != NULL) sum += 1000003;
+        if (dir) closedir(dir);
+    }
+    snprintf(path, sizeof path, "%s/index.json", folder);
+    file = fopen(path, "rb");
+    EXPECT(file != NULL);
+    while (file && (c = getc(file)) != EOF) sum = sum * 33 + (unsigned)c;
+    if (file) fclose(file);
+    return sum;
+}
+
+static cosign_buffer *key_file(const cosign_private_key *key)
+{
+    struct asked asked;
+    cosign_call *call = cosign_call_new();
+    cosign_buffer *pem = NULL;
+    memset(&asked, 0, sizeof asked), asked.answer = "s3cret";
+    cosign_call_set_password_cb(call, ask, &asked, NULL);
+    EXPECT(cosign_private_key_to_pem(key, "cosign", call, &pem, NULL) == COSIGN_OK);
+    cosign_call_free(call);
+    return pem;
+}
+
+static cosign_error *open_badly(const void *pem, size_t len, const char *password)
+{
+    struct asked asked;
+    cosign_call *call = cosign_call_new();
+    cosign_private_key *key = (cosign_private_key *)(void *)call;
+    cosign_error *err = NULL;
+    memset(&asked, 0, sizeof asked), asked.answer = password;
+    cosign_call_set_password_cb(call, ask, &asked, NULL);
+    EXPECT(cosign_private_key_from_pem(pem, len, call, &key, &err) != COSIGN_OK && key == NULL && err != NULL);
+    cosign_call_free(call);
+    return err;
+}
+
+static void bad_key_files_say_what_was_expected(void)
+{
+    /* Well formed but for its scrypt cost of 2^40. */
+    static const char huge[] =
+        "-----BEGIN ENCRYPTED COSIGN PRIVATE KEY-----\n"
+        "eyJrZGYiOnsibmFtZSI6InNjcnlwdCIsInBhcmFtcyI6eyJOIjoxMDk5NTExNjI3\n"
+        "Nzc2LCJyIjo4LCJwIjoxfSwic2FsdCI6IkFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB\n"
+        "QUFBQUFBQUFBQUFBQUFBQUFBQUE9In0sImNpcGhlciI6eyJuYW1lIjoibmFjbC9z\n"
+        "ZWNyZXRib3giLCJub25jZSI6IkFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB\n"
+        "QUFBIn0sImNpcGhlcnRleHQiOiJBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB\n"
+        "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB\n"
+        "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB\n"
+        "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB\n"
+        "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBPT0ifQ==\n"
+        "-----END ENCRYPTED COSIGN PRIVATE KEY-----\n";
+    cosign_private_key *key = new_key();
+    cosign_buffer *pem = key_file(key);
+    size_t len = cosign_buffer_len(pem), cut;
+    cosign_error *err = open_badly(cosign_buffer_data(pem), len, "wrong");
+    EXPECT(cosign_error_code(err) == COSIGN_ERR_PASSWORD_WRONG);
+    EXPECT(says(err, "the password is wrong", "give the password", "made with"));
+    cosign_error_free(err);
+    /* Without its last line end the file is whole. Each copy ends where the memory ends. */
+    for (cut = 0; cut + 1 < len; cut++) {
+        char *copy = malloc(cut ? cut : 1);
+        if (!copy) abort();
+        memcpy(copy, cosign_buffer_data(pem), cut);
+        err = open_badly(copy, cut, "s3cret");
+        EXPECT(cosign_error_code(err) == COSIGN_ERR_KEY_FORMAT);
+        EXPECT(says(err, "expected a whole key file", "PEM block", ""));
+        cosign_error_free(err);
+        free(copy);
+    }
+    err = open_badly(huge, sizeof huge - 1, "s3cret");
+    EXPECT(cosign_error_code(err) == COSIGN_ERR_KEY_FORMAT);
+    EXPECT(says(err, "found N = 1099511627776", "expected N of 32768, 65536 or 131072", "use a key file"));
+    cosign_error_free(err);
+    cosign_buffer_free(pem);
+    cosign_private_key_free(key);
+}
+
+static void a_missing_tag_is_answered_with_those_that_are_there(void)
+{
+    cosign_private_key *key = new_key();
+    cosign_client *client = new_client();
+    cosign_error *err = NULL;
+    unsigned long before = state_of_layout();
+    char missing[5000];
+    snprintf(missing, sizeof missing, "oci:%s:v9", folder);
+    EXPECT(cosign_sign_image(client, missing, key, NULL, NULL, NULL, &err) == COSIGN_ERR_IMAGE_NOT_FOUND);
+    EXPECT(says(err, missing, "no such image", "name one that it holds: v1"));
+    cosign_error_free(err), err = NULL;
+    snprintf(missing, sizeof missing, "oci:%s/none:v1", folder);
+    EXPECT(cosign_sign_image(client, missing, key, NULL, NULL, NULL, &err) == COSIGN_ERR_IMAGE_NOT_FOUND);
+    EXPECT(says(err, missing, "no OCI image layout", "expected a folder"));
+    cosign_error_free(err);
+    EXPECT(state_of_layout() == before);
+    cosign_client_free(client);
+    cosign_private_key_free(key);
+}
+
+/* One digit more in front of the image's size. */
+static void a_layout_that_lies_about_sizes_is_named(void)
+{
+    cosign_private_key *key = new_key();
+    cosign_policy *policy = policy_for(key);
+    cosign_client *client = new_client();
+    cosign_verification *proof = NULL;
+    cosign_error *err = NULL;
+    char path[5000], *text = calloc(1, 1 << 20), *at;
+    size_t len = 0;
+    FILE *file;
+    unsigned long before;
+    snprintf(path, sizeof path, "%s/index.json", folder);
+    if (!text) abort();
+    file = fopen(path, "rb");
+    EXPECT(file && (len = fread(text, 1, (1 << 20) - 1, file)) > 0);
+    if (file) fclose(file);
+    at = strstr(text, "\"size\":");
+    EXPECT(at != NULL);
+    file = fopen(path, "wb");
+    if (at && file) {
+        at += strlen("\"size\":");
+        fwrite(text, 1, (size_t)(at - text), file);
+        fputs(" 1", file);
+        while (*at == ' ') at++;
+        fwrite(at, 1, len - (size_t)(at - text), file);
+        fclose(file);
+        before = state_of_layout();
+        EXPECT(cosign_sign_image(client, image, key, NULL, NULL, NULL, &err) == COSIGN_ERR_CONTENT);
+        EXPECT(says(err, image, "bytes, its descriptor says 1", "copy the image"));
+        cosign_error_free(err), err = NULL;
+        EXPECT(cosign_verify_image(client, image, policy, NULL, &proof, &err) == COSIGN_ERR_CONTENT && proof == NULL);
+        EXPECT(says(err, image, "bytes, its descriptor says 1", "copy the image"));
+        cosign_error_free(err);
+        EXPECT(state_of_layout() == before);
+        file = fopen(path, "wb");
+        EXPECT(file && fwrite(text, 1, len, file) == len);
+        if (file) fclose(file);
+    }
+    free(text);
+    cosign_client_free(client);
+    cosign_policy_free(policy);
+    cosign_private_key_free(key);
+}
+
+/* In a child that cannot write, as its canary shows: 0 when signing failed as it should. */
+static int sign_where_writing_fails(const char *found, const char *advice)
+{
+    cosign_private_key *key = NULL;
+    cosign_client *client = NULL;
+    cosign_error *err = NULL;
+    char canary[5000];
+    int fd, i;
+    snprintf(canary, sizeof canary, "%s/blobs/canary", folder);
+    fd = open(canary, O_CREAT | O_WRONLY, 0600);
+    if (fd >= 0) {
+        int wrote = 1;
+        for (i = 0; i < 200 && wrote; i++) wrote = write(fd, "x", 1) == 1;
+        close(fd);
+        unlink(canary);
+        if (wrote) return 1;
+    }
+    if (cosign_private_key_generate(NULL, &key, NULL) || cosign_client_new(NULL, &client, NULL)) return 2;
+    if (cosign_sign_image(client, image, key, NULL, NULL, NULL, &err) != COSIGN_ERR_IO) return 3;
+    if (!says(err, folder, found, advice) || !strstr(cosign_error_message(err), "cannot write")) return 4;
+    cosign_error_free(err);
+    cosign_client_free(client);
+    cosign_private_key_free(key);
+    return 0;
+}
+
+static void in_a_child(int (*test)(void))
+{
+    unsigned long before = state_of_layout();
+    int status = -1;
+    pid_t child;
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        int code = test();
+        fflush(stdout);
+        _exit(code);
+    }
+    EXPECT(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    if (!WIFEXITED(status) || WEXITSTATUS(status)) printf("     the child ended with status %#x\n", status);
+    EXPECT(state_of_layout() == before);
+}
+
+static int with_a_limit(void)
+{
+    struct rlimit limit;
+    limit.rlim_cur = limit.rlim_max = 100;
+    signal(SIGXFSZ, SIG_IGN);
+    if (setrlimit(RLIMIT_FSIZE, &limit)) return 9;
+    return sign_where_writing_fails("File too large", "sign again");
+}
+
+static int as_somebody_else(void)
+{
+    if (getuid() == 0 && (setgid(65534) || setuid(65534))) return 9;
+    return sign_where_writing_fails("Permission denied", "sign a copy");
+}
+
+static void a_full_disk_is_an_error_and_changes_nothing(void) { in_a_child(with_a_limit); }
+
+static void close_folders(int closed)
+{
+    static const char *const folders[] = {"/blobs/sha256", "/blobs", ""};
+    char path[5000];
+    int i;
+    for (i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s%s", folder, folders[i]);
+        EXPECT(chmod(path, closed ? 0555 : 0755) == 0);
+    }
+}
+
+static void a_read_only_folder_is_an_error_and_changes_nothing(void)
+{
+    char parent[4096], *slash;
+    struct stat before;
+    memset(&before, 0, sizeof before);
+    /* Another user must be able to enter. */
+    snprintf(parent, sizeof parent, "%s", folder);
+    slash = strrchr(parent, '/');
+    EXPECT(slash != NULL);
+    if (slash) *slash = 0;
+    EXPECT(stat(parent, &before) == 0 && chmod(parent, before.st_mode | 0011) == 0);
+    close_folders(1);
+    in_a_child(as_somebody_else);
+    close_folders(0);
+    EXPECT(chmod(parent, before.st_mode) == 0);
+}
+
 static void run(void (*test)(void), const char *name)
 {
     wrong = 0;
@@ -547,6 +806,7 @@ int main(int argc, char **argv)
     int fd;
     if (argc != 2) return 2;
     snprintf(image, sizeof image, "oci:%s:v1", argv[1]);
+    snprintf(folder, sizeof folder, "%s", argv[1]);
     fd = listen_in_silence();
     RUN(versions_agree);
     RUN(codes_have_names);
@@ -562,6 +822,11 @@ int main(int argc, char **argv)
     RUN(our_thread_is_named_and_masked);
     RUN(a_forked_client_says_so);
     RUN(one_client_serves_many_threads);
+    RUN(bad_key_files_say_what_was_expected);
+    RUN(a_missing_tag_is_answered_with_those_that_are_there);
+    RUN(a_layout_that_lies_about_sizes_is_named);
+    RUN(a_full_disk_is_an_error_and_changes_nothing);
+    RUN(a_read_only_folder_is_an_error_and_changes_nothing);
     close(fd);
     printf("%d promises kept, %d broken\n", passed, failed);
     return failed != 0;
