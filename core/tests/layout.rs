@@ -601,12 +601,29 @@ fn a_failed_write_leaves_the_layout_as_it_was() {
     // A folder stands where the temporary file must: it is neither removed nor written through.
     let temporary = layout.path.join(".cosign-writing");
     fs::create_dir(&temporary).unwrap();
+    let blobs = || fs::read_dir(layout.path.join("blobs/sha256")).unwrap().count();
+    let count = blobs();
     assert_eq!(code(layout.sign(key(0))), Code::Io);
     assert_eq!(layout.index(), before);
+    assert_eq!(blobs(), count, "blobs that nothing names go again");
     assert_eq!(code(layout.verify(&policy(&[0]))), Code::NoSignatures);
     fs::remove_dir(&temporary).unwrap();
     // What a killed writer left is in nobody's way.
     fs::write(&temporary, "half").unwrap();
     assert!(layout.sign(key(0)).unwrap().added());
     assert!(!temporary.exists());
+}
+
+#[test]
+fn writes_no_index_that_it_would_not_read() {
+    let layout = Fixture::new();
+    let room = (4 << 20) - fs::metadata(layout.path.join("index.json")).unwrap().len() as usize;
+    layout.change_index(|entries| entries[0]["annotations"]["note"] = "x".repeat(room - 20).into());
+    assert_eq!(code(layout.verify(&policy(&[0]))), Code::NoSignatures);
+    let before = fs::read_dir(layout.path.join("blobs/sha256")).unwrap().count();
+    let error = layout.sign(key(0)).unwrap_err();
+    assert_eq!(error.code(), Code::TooLarge);
+    assert!(error.message().contains("index.json would have"), "{error}");
+    assert_eq!(fs::read_dir(layout.path.join("blobs/sha256")).unwrap().count(), before);
+    assert_eq!(code(layout.verify(&policy(&[0]))), Code::NoSignatures);
 }
