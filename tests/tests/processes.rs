@@ -320,6 +320,7 @@ struct Trace {
 
 /// Runs `command` under ptrace. It is killed at the entry of the first system call after the lock that `kill` chooses by
 /// its number and by what it changes.
+#[expect(clippy::zombie_processes, reason = "waitpid, which also sees the stops, waits for it")]
 fn trace(mut command: Command, layout: &Layout, kill: impl Fn(usize, Option<&str>) -> bool) -> Trace {
     // SAFETY: the child only asks to be traced between fork and exec.
     unsafe {
