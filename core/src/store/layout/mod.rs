@@ -3,19 +3,20 @@
 //! A signature image is an entry of `index.json` named `sha256-<hex>.sig` and of cosign's `kind` for signatures, so that
 //! real `cosign verify --local-image` and everything that copies by name read it (docs/formats.md).
 //!
-//! The folder is hostile: paths come only from parsed digests, each step is opened without following a symbolic link,
-//! only regular files are read, sizes are checked before reading and digests after. Writers hold a lock on the folder
-//! and replace files whole (write beside, sync, rename), so a reader needs no lock and a kill leaves a valid layout.
+//! The folder is hostile (`folder.rs`): paths come only from parsed digests, sizes are checked before reading and digests
+//! after. Writers hold a lock on the folder and replace files whole (write beside, sync, rename), so a reader needs no
+//! lock and a kill leaves a valid layout.
 //!
 //! Plain file calls: the futures here never wait for anything but the lock.
 
+mod folder;
+
 use std::fs::{File, TryLockError};
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 
+use self::folder::{FileError, Folder};
 use super::{BoxFuture, Change, Image, Merge, Store, StoredManifest};
 use crate::bundle::legacy;
 use crate::call::Call;
@@ -544,103 +545,4 @@ fn names(index: &Index) -> String {
         })
         .collect();
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
-}
-
-enum FileError {
-    Io(rustix::io::Errno),
-    NotRegular,
-    TooLarge(u64, u64),
-}
-
-/// An open folder; every path below it is opened step by step.
-struct Folder {
-    fd: OwnedFd,
-}
-
-const NAME_OF_TEMPORARY: &str = ".cosign-writing";
-
-impl Folder {
-    fn open_folder(&self, path: &[&str]) -> rustix::io::Result<OwnedFd> {
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut fd = rustix::fs::openat(&self.fd, ".", flags, Mode::empty())?;
-        for step in path {
-            fd = rustix::fs::openat(&fd, *step, flags, Mode::empty())?;
-        }
-        Ok(fd)
-    }
-
-    /// Reads a regular file of at most `cap` bytes; `None` when it is not there.
-    fn read(&self, path: &[&str], cap: u64) -> Result<Option<Vec<u8>>, FileError> {
-        use rustix::io::Errno;
-        let classify = |e: Errno| match e {
-            Errno::NOENT => Ok(None),
-            Errno::LOOP | Errno::NOTDIR | Errno::MLINK | Errno::NXIO => Err(FileError::NotRegular),
-            e => Err(FileError::Io(e)),
-        };
-        let Some((name, folders)) = path.split_last() else { return Ok(None) };
-        let folder = match self.open_folder(folders) {
-            Ok(folder) => folder,
-            Err(e) => return classify(e),
-        };
-        // NONBLOCK: opening a FIFO must not wait for a writer.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        let fd = match rustix::fs::openat(&folder, *name, flags, Mode::empty()) {
-            Ok(fd) => fd,
-            Err(e) => return classify(e),
-        };
-        let stat = rustix::fs::fstat(&fd).map_err(FileError::Io)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(FileError::NotRegular);
-        }
-        let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
-        if size > cap {
-            return Err(FileError::TooLarge(size, cap));
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        // One byte more than allowed, so that a file that grows meanwhile is noticed.
-        let mut limited = File::from(fd).take(cap.saturating_add(1));
-        limited
-            .read_to_end(&mut bytes)
-            .map_err(|e| FileError::Io(rustix::io::Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
-        if bytes.len() as u64 > cap {
-            return Err(FileError::TooLarge(bytes.len() as u64, cap));
-        }
-        Ok(Some(bytes))
-    }
-
-    /// Puts a file in place whole: written beside it, synced, renamed; [`Folder::sync`] makes the name last. On failure
-    /// nothing of it stays. Only called with the lock held, so one temporary name serves all, and what killed writers
-    /// leave behind never adds up.
-    fn replace(&self, folders: &[&str], name: &str, bytes: &[u8]) -> std::io::Result<()> {
-        let folder = self.open_folder(folders)?;
-        // What a killed writer left behind.
-        match rustix::fs::unlinkat(&folder, NAME_OF_TEMPORARY, AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-            Err(e) => return Err(e.into()),
-        }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
-        let mut file = File::from(rustix::fs::openat(&folder, NAME_OF_TEMPORARY, flags, mode)?);
-        let written = file
-            .write_all(bytes)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| rustix::fs::renameat(&folder, NAME_OF_TEMPORARY, &folder, name).map_err(Into::into));
-        if let Err(e) = written {
-            let _ = rustix::fs::unlinkat(&folder, NAME_OF_TEMPORARY, AtFlags::empty());
-            return Err(e);
-        }
-        Ok(())
-    }
-
-    /// Waits until the names in a folder are on the disk.
-    fn sync(&self, folders: &[&str]) -> rustix::io::Result<()> {
-        rustix::fs::fsync(self.open_folder(folders)?)
-    }
-
-    /// Takes a file away if that is possible.
-    fn remove(&self, folders: &[&str], name: &str) {
-        if let Ok(folder) = self.open_folder(folders) {
-            let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
-        }
-    }
 }

@@ -1,0 +1,111 @@
+//! Files below one folder that may be hostile: each step is opened without following a symbolic link, only regular files
+//! are read, sizes are looked at first, and what is written appears whole or not at all.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+
+/// Why a file of the layout was not read.
+pub(super) enum FileError {
+    /// The system's reason.
+    Io(rustix::io::Errno),
+    /// A symbolic link, a device, a folder.
+    NotRegular,
+    /// Its size, and the cap.
+    TooLarge(u64, u64),
+}
+
+/// An open folder; every path below it is opened step by step.
+pub(super) struct Folder {
+    pub(super) fd: OwnedFd,
+}
+
+const NAME_OF_TEMPORARY: &str = ".cosign-writing";
+
+impl Folder {
+    pub(super) fn open_folder(&self, path: &[&str]) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut fd = rustix::fs::openat(&self.fd, ".", flags, Mode::empty())?;
+        for step in path {
+            fd = rustix::fs::openat(&fd, *step, flags, Mode::empty())?;
+        }
+        Ok(fd)
+    }
+
+    /// Reads a regular file of at most `cap` bytes; `None` when it is not there.
+    pub(super) fn read(&self, path: &[&str], cap: u64) -> Result<Option<Vec<u8>>, FileError> {
+        use rustix::io::Errno;
+        let classify = |e: Errno| match e {
+            Errno::NOENT => Ok(None),
+            Errno::LOOP | Errno::NOTDIR | Errno::MLINK | Errno::NXIO => Err(FileError::NotRegular),
+            e => Err(FileError::Io(e)),
+        };
+        let Some((name, folders)) = path.split_last() else { return Ok(None) };
+        let folder = match self.open_folder(folders) {
+            Ok(folder) => folder,
+            Err(e) => return classify(e),
+        };
+        // NONBLOCK: opening a FIFO must not wait for a writer.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let fd = match rustix::fs::openat(&folder, *name, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(e) => return classify(e),
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(FileError::Io)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(FileError::NotRegular);
+        }
+        let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+        if size > cap {
+            return Err(FileError::TooLarge(size, cap));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        // One byte more than allowed, so that a file that grows meanwhile is noticed.
+        let mut limited = File::from(fd).take(cap.saturating_add(1));
+        limited
+            .read_to_end(&mut bytes)
+            .map_err(|e| FileError::Io(rustix::io::Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
+        if bytes.len() as u64 > cap {
+            return Err(FileError::TooLarge(bytes.len() as u64, cap));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Puts a file in place whole: written beside it, synced, renamed; [`Folder::sync`] makes the name last. On failure
+    /// nothing of it stays. Only called with the lock held, so one temporary name serves all, and what killed writers
+    /// leave behind never adds up.
+    pub(super) fn replace(&self, folders: &[&str], name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        let folder = self.open_folder(folders)?;
+        // What a killed writer left behind.
+        match rustix::fs::unlinkat(&folder, NAME_OF_TEMPORARY, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+        let mut file = File::from(rustix::fs::openat(&folder, NAME_OF_TEMPORARY, flags, mode)?);
+        let written = file
+            .write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| rustix::fs::renameat(&folder, NAME_OF_TEMPORARY, &folder, name).map_err(Into::into));
+        if let Err(e) = written {
+            let _ = rustix::fs::unlinkat(&folder, NAME_OF_TEMPORARY, AtFlags::empty());
+            return Err(e);
+        }
+        Ok(())
+    }
+
+    /// Waits until the names in a folder are on the disk.
+    pub(super) fn sync(&self, folders: &[&str]) -> rustix::io::Result<()> {
+        rustix::fs::fsync(self.open_folder(folders)?)
+    }
+
+    /// Takes a file away if that is possible.
+    pub(super) fn remove(&self, folders: &[&str], name: &str) {
+        if let Ok(folder) = self.open_folder(folders) {
+            let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
+        }
+    }
+}
