@@ -615,6 +615,59 @@ fn a_failed_write_leaves_the_layout_as_it_was() {
 }
 
 #[test]
+fn copies_of_the_signatures_entry_become_one_and_keep_what_it_says() {
+    use std::os::unix::fs::PermissionsExt;
+    let layout = Fixture::signed();
+    layout.change_index(|entries| {
+        let entry = entries.last_mut().unwrap();
+        entry["platform"] = json!({"architecture": "amd64", "os": "linux"});
+        entry["annotations"]["org.example"] = "kept".into();
+        entry["x"] = json!([1]);
+        let copy = entry.clone();
+        entries.insert(0, copy);
+    });
+    fs::set_permissions(layout.path.join("index.json"), fs::Permissions::from_mode(0o600)).unwrap();
+    layout.sign(key(1)).unwrap();
+    layout.verify(&policy(&[0])).unwrap();
+    layout.verify(&policy(&[1])).unwrap();
+    let index = layout.index();
+    let entries = index["manifests"].as_array().unwrap();
+    let signatures: Vec<&Value> =
+        entries.iter().filter(|e| e["annotations"]["kind"].as_str().unwrap().ends_with("/sigs")).collect();
+    assert_eq!(signatures.len(), 1, "{index}");
+    assert_eq!(signatures[0]["platform"]["os"], "linux");
+    assert_eq!(signatures[0]["annotations"]["org.example"], "kept");
+    assert_eq!(signatures[0]["x"], json!([1]));
+    let mode = fs::metadata(layout.path.join("index.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn signs_and_verifies_no_document_that_is_manifest_and_index() {
+    let layout = Fixture::new();
+    let config = layout.put(b"{}");
+    let both = json!({
+        "schemaVersion": 2, "config": {"mediaType": "x", "size": 2, "digest": config}, "layers": [], "manifests": [],
+    });
+    for (bytes, refused) in [
+        (both.to_string().into_bytes(), true),
+        (b"not json at all".to_vec(), true),
+        (json!({"schemaVersion": 2, "manifests": []}).to_string().into_bytes(), false),
+    ] {
+        // By digest, without an entry of its own: as the child of an index is.
+        let digest = layout.put(&bytes);
+        let image: ImageRef = format!("oci:{}@{digest}", layout.path.display()).parse().unwrap();
+        let signed = client().sign(&image, key(0), &SignOptions::default(), &Call::new());
+        assert_eq!(signed.is_err(), refused, "{signed:?}");
+        if refused {
+            assert_eq!(signed.unwrap_err().code(), Code::Protocol);
+            let verified = client().verify(&image, &policy(&[0]), &VerifyOptions::default(), &Call::new());
+            assert_eq!(code(verified.map(|v| v.count())), Code::Protocol);
+        }
+    }
+}
+
+#[test]
 fn writes_no_index_that_it_would_not_read() {
     let layout = Fixture::new();
     let room = (4 << 20) - fs::metadata(layout.path.join("index.json")).unwrap().len() as usize;

@@ -77,6 +77,33 @@ impl Index {
         Ok(Index { media_type: media_type.to_owned(), manifests, rest })
     }
 
+    /// Lets the entry `at`, and every other entry of the same content and names, be one entry of the new content: what it
+    /// says beside `descriptor` stays. Copies left behind would differ from it from then on.
+    pub(crate) fn replace_entry(&mut self, at: usize, descriptor: Descriptor) {
+        let Some(old) = self.manifests.get(at).map(|entry| entry.descriptor.clone()) else { return };
+        let named = ["kind", "org.opencontainers.image.ref.name"];
+        let same = |other: &Descriptor| {
+            other.digest == old.digest
+                && named.iter().all(|name| other.annotations.get(*name) == old.annotations.get(*name))
+        };
+        let mut n = 0;
+        self.manifests.retain(|entry| {
+            n += 1;
+            n - 1 == at || !same(&entry.descriptor)
+        });
+        // What was removed before it has moved it down.
+        if let Some(entry) = self.manifests.iter_mut().find(|entry| same(&entry.descriptor)) {
+            entry.raw.insert("mediaType".into(), descriptor.media_type.clone().into());
+            entry.raw.insert("size".into(), descriptor.size.into());
+            entry.raw.insert("digest".into(), descriptor.digest.to_string().into());
+            entry.raw.shift_remove("data");
+            let mut annotations = std::mem::take(&mut entry.descriptor.annotations);
+            annotations.extend(descriptor.annotations.clone());
+            entry.descriptor = Descriptor { annotations, ..descriptor };
+            entry.write_annotations();
+        }
+    }
+
     /// The index as JSON, members in the order read, `manifests` last.
     pub fn to_json(&self) -> String {
         let mut object = self.rest.clone();

@@ -63,9 +63,11 @@ impl Document {
         {
             return Err(bad(format!("the manifest calls itself {own:?} but was served as {declared:?}")));
         }
-        let media_type = own.or(declared).unwrap_or(media_type::OCI_MANIFEST);
         let has_manifests = object.contains_key("manifests");
         let has_layers = object.contains_key("layers") || object.contains_key("config");
+        // Both may leave their type out (image-spec); the place does not tell it for a blob that is read by its digest.
+        let unsaid = if has_manifests && !has_layers { media_type::OCI_INDEX } else { media_type::OCI_MANIFEST };
+        let media_type = own.or(declared).unwrap_or(unsaid);
         match media_type {
             media_type::OCI_MANIFEST | media_type::DOCKER_MANIFEST if !has_manifests => {
                 Manifest::from_object(object, media_type).map(Document::Manifest)

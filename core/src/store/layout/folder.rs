@@ -86,8 +86,15 @@ impl Folder {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
         let mut file = File::from(rustix::fs::openat(&folder, NAME_OF_TEMPORARY, flags, mode)?);
-        let written = file
-            .write_all(bytes)
+        // A file that was there keeps its permissions.
+        let permitted = match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
+                rustix::fs::fchmod(&file, Mode::from_raw_mode(stat.st_mode)).map_err(std::io::Error::from)
+            }
+            _ => Ok(()),
+        };
+        let written = permitted
+            .and_then(|()| file.write_all(bytes))
             .and_then(|()| file.sync_all())
             .and_then(|()| rustix::fs::renameat(&folder, NAME_OF_TEMPORARY, &folder, name).map_err(Into::into));
         if let Err(e) = written {

@@ -235,6 +235,7 @@ impl Layout {
                     format_args!("blob {digest} was changed, its content has another digest: {DAMAGED}"),
                 ));
             }
+            Document::parse(&bytes, None).map_err(|e| e.context(&self.image))?;
             return Ok(Image { digest, identity: String::new(), needs_name: false });
         };
         let descriptor = &entry.descriptor;
@@ -297,10 +298,9 @@ impl Layout {
                 let mut descriptor = Descriptor::of(&image.media_type, &image.manifest);
                 descriptor.annotations.insert(KIND.to_owned(), KIND_SIGNATURES.to_owned());
                 descriptor.annotations.insert(REF_NAME.to_owned(), legacy::tag(subject, suffix));
-                let entry = IndexEntry::new(descriptor);
-                match self.find_signatures(&index, subject, suffix)?.and_then(|at| index.manifests.get_mut(at)) {
-                    Some(old) => *old = entry,
-                    None => index.manifests.push(entry),
+                match self.find_signatures(&index, subject, suffix)? {
+                    Some(at) => index.replace_entry(at, descriptor),
+                    None => index.manifests.push(IndexEntry::new(descriptor)),
                 }
                 vec![payload, image.config, image.manifest]
             }
