@@ -153,7 +153,10 @@ async fn write(stream: &mut SendStream<Bytes>, mut bytes: Bytes, last: bool) -> 
     }
     while !bytes.is_empty() {
         stream.reserve_capacity(bytes.len());
-        let Some(granted) = poll_fn(|context| stream.poll_capacity(context)).await else { return Ok(()) };
+        // A stream that is gone grants nothing, for ever.
+        let Some(granted) = poll_fn(|context| stream.poll_capacity(context)).await else {
+            return Err(Reason::CANCEL.into());
+        };
         let part = bytes.split_to(granted?.min(bytes.len()));
         stream.send_data(part, last && bytes.is_empty())?;
     }
