@@ -94,24 +94,34 @@ pub fn is_duplicate(layers: &[Descriptor], new: &NewSignature, key: &PublicKey) 
 pub fn append(existing: Option<&Manifest>, new: &NewSignature, docker: bool) -> Result<SignatureImage> {
     let mut layers = existing.map(|manifest| manifest.layers.clone()).unwrap_or_default();
     layers.push(layer(new));
+    with_layers(existing, &layers, docker)
+}
+
+/// The image of `layers`, with everything else as in `existing`; `docker` chooses Docker media types for a new one.
+///
+/// # Errors
+/// [`Code::TooLarge`] over [`MAX_LAYERS`].
+pub fn with_layers(existing: Option<&Manifest>, layers: &[Descriptor], docker: bool) -> Result<SignatureImage> {
     check_layer_count(layers.len())?;
     let (media_type, config_type) = match existing {
         Some(manifest) => (manifest.media_type.as_str(), manifest.config.media_type.as_str()),
         None if docker => (media_type::DOCKER_MANIFEST, media_type::DOCKER_CONFIG),
         None => (media_type::OCI_MANIFEST, media_type::OCI_CONFIG),
     };
-    let config = config(&layers);
+    let config = config(layers);
     let none = BTreeMap::new();
     let annotations = existing.map_or(&none, |manifest| &manifest.annotations);
-    let manifest = manifest(media_type, &Descriptor::of(config_type, &config), &layers, annotations);
+    let manifest = manifest(media_type, &Descriptor::of(config_type, &config), layers, annotations, None);
     Ok(SignatureImage { manifest, media_type: media_type.to_owned(), config, layers: layers.len() })
 }
 
-fn manifest(
+/// A manifest in the member order of go-containerregistry; `refers` adds the subject and the artifact type.
+pub(crate) fn manifest(
     media_type: &str,
     config: &Descriptor,
     layers: &[Descriptor],
     annotations: &BTreeMap<String, String>,
+    refers: Option<(&Descriptor, &str)>,
 ) -> Vec<u8> {
     let mut out = String::from("{\"schemaVersion\":2,\"mediaType\":");
     go_json::push_string(&mut out, media_type);
@@ -129,13 +139,19 @@ fn manifest(
         out.push_str(",\"annotations\":");
         go_json::push_string_map(&mut out, annotations.iter().map(|(k, v)| (k.as_str(), v.as_str())));
     }
+    if let Some((subject, artifact_type)) = refers {
+        out.push_str(",\"subject\":");
+        subject.push_json(&mut out);
+        out.push_str(",\"artifactType\":");
+        go_json::push_string(&mut out, artifact_type);
+    }
     out.push('}');
     out.into_bytes()
 }
 
 /// The configuration that cosign writes: one `history` entry and one `diff_id` per layer, so it follows from the layers
 /// and the old one need not be fetched.
-fn config(layers: &[Descriptor]) -> Vec<u8> {
+pub(crate) fn config(layers: &[Descriptor]) -> Vec<u8> {
     const EPOCH: &str = "0001-01-01T00:00:00Z";
     let history: Vec<String> = layers.iter().map(|_| format!("{{\"created\":\"{EPOCH}\"}}")).collect();
     let diff_ids: Vec<String> = layers.iter().map(|layer| format!("\"{}\"", layer.digest)).collect();

@@ -31,8 +31,12 @@ impl IndexEntry {
         raw.insert("mediaType".into(), descriptor.media_type.clone().into());
         raw.insert("size".into(), descriptor.size.into());
         raw.insert("digest".into(), descriptor.digest.to_string().into());
+        let artifact_type = descriptor.artifact_type.clone();
         let mut entry = IndexEntry { descriptor, raw };
         entry.write_annotations();
+        if let Some(artifact_type) = artifact_type {
+            entry.raw.insert("artifactType".into(), artifact_type.into());
+        }
         entry
     }
 
@@ -57,6 +61,14 @@ impl IndexEntry {
 }
 
 impl Index {
+    /// An OCI index without entries.
+    pub fn empty() -> Index {
+        let mut rest = Map::new();
+        rest.insert("schemaVersion".into(), 2.into());
+        rest.insert("mediaType".into(), super::media_type::OCI_INDEX.into());
+        Index { media_type: super::media_type::OCI_INDEX.to_owned(), manifests: Vec::new(), rest }
+    }
+
     pub(super) fn from_object(object: &Map<String, Value>, media_type: &str) -> Result<Index> {
         let bad = |what: String| Error::new(Code::Protocol, what);
         let manifests = match object.get("manifests") {

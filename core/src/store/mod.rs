@@ -1,5 +1,6 @@
 //! Where signatures live: an OCI image layout on disk, or a registry. One trait, so that every verb is written once.
 
+pub mod journal;
 pub mod layout;
 pub mod tags;
 
