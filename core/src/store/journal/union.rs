@@ -49,6 +49,8 @@ pub fn item_id(kind: Kind, item: &Descriptor) -> EntryId {
 }
 
 /// What a shared tag holds now.
+// One lives in each machine: boxing would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone)]
 pub enum Content {
     /// A signature image, or none yet.
