@@ -431,7 +431,10 @@ fn inline_data_is_read_only_when_it_is_the_content() {
     bytes[10] ^= 1;
     manifest["layers"][0]["data"] = cosign_core::encoding::base64::encode(&bytes).into();
     layout.set_signature_manifest(manifest.to_string().as_bytes());
-    assert_eq!(code(layout.verify(&policy(&[0]))), Code::Content);
+    assert_eq!(code(layout.verify(&policy(&[0]))), Code::NoSignatureMatches);
+    // A stranger's layer does not hide a good one.
+    layout.sign(key(1)).unwrap();
+    assert_eq!(layout.verify(&policy(&[1])).unwrap(), 1);
 }
 
 #[test]
@@ -640,6 +643,55 @@ fn copies_of_the_signatures_entry_become_one_and_keep_what_it_says() {
     assert_eq!(signatures[0]["x"], json!([1]));
     let mode = fs::metadata(layout.path.join("index.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn appending_keeps_what_others_wrote() {
+    let layout = Fixture::signed();
+    let mut manifest = layout.signature_manifest();
+    let layer = &mut manifest["layers"][0];
+    layer["urls"] = json!(["https://registry.example/x"]);
+    layer["platform"] = json!({"os": "linux"});
+    layer["org.example"] = json!([{"a": null}]);
+    manifest["artifactType"] = "application/x".into();
+    manifest["subject"] = json!({"mediaType": "a/b", "size": 1, "digest": layout.image_digest().to_string()});
+    manifest["org.example"] = 7.into();
+    let before = manifest.clone();
+    layout.set_signature_manifest(manifest.to_string().as_bytes());
+    layout.sign(key(1)).unwrap();
+    let after = layout.signature_manifest();
+    assert_eq!(after["layers"].as_array().unwrap().len(), 2);
+    assert_eq!(after["layers"][0], before["layers"][0]);
+    for member in ["artifactType", "subject", "org.example"] {
+        assert_eq!(after[member], before[member], "{member}");
+    }
+    layout.verify(&policy(&[0])).unwrap();
+    layout.verify(&policy(&[1])).unwrap();
+}
+
+#[test]
+fn a_signature_that_does_not_verify_is_no_duplicate() {
+    type Spoil = fn(&mut Value);
+    let spoils: [Spoil; 3] = [
+        |layer| layer["size"] = 7.into(),
+        |layer| layer["annotations"]["dev.sigstore.cosign/certificate"] = "garbage".into(),
+        |layer| layer["data"] = "QQ==".into(),
+    ];
+    for spoil in spoils {
+        let layout = Fixture::signed();
+        let mut manifest = layout.signature_manifest();
+        spoil(&mut manifest["layers"][0]);
+        layout.set_signature_manifest(manifest.to_string().as_bytes());
+        assert_eq!(code(layout.verify(&policy(&[0]))), Code::NoSignatureMatches);
+        layout.sign(key(0)).unwrap();
+        layout.verify(&policy(&[0])).unwrap();
+    }
+    // The payload's blob went: signing again puts it back.
+    let layout = Fixture::signed();
+    fs::remove_file(layout.payload_blob()).unwrap();
+    assert_eq!(code(layout.verify(&policy(&[0]))), Code::NoSignatureMatches);
+    layout.sign(key(0)).unwrap();
+    layout.verify(&policy(&[0])).unwrap();
 }
 
 #[test]

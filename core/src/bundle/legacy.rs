@@ -9,7 +9,7 @@ use crate::digest::Digest;
 use crate::encoding::{base64, go_json};
 use crate::error::{Code, Error, Result};
 use crate::key::PublicKey;
-use crate::oci::{Descriptor, Manifest, media_type};
+use crate::oci::{Descriptor, Manifest, media_type, push_member};
 
 /// The layer annotation that holds the base64 signature.
 pub const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
@@ -76,17 +76,22 @@ pub fn layer(new: &NewSignature) -> Descriptor {
 /// Whether `layers` already hold this payload signed by `key` with the same annotations (cosign's `DupeDetector`).
 pub fn is_duplicate(layers: &[Descriptor], new: &NewSignature, key: &PublicKey) -> bool {
     let wanted = layer(new);
+    let described = |layer: &Descriptor| {
+        let mut annotations = layer.annotations.clone();
+        annotations.remove(SIGNATURE);
+        annotations
+    };
     layers.iter().any(|old| {
-        let same_annotations = wanted
-            .annotations
-            .iter()
-            .filter(|(name, _)| name.as_str() != SIGNATURE)
-            .all(|(name, value)| old.annotations.get(name) == Some(value));
         let signed = || {
             let signature = old.annotations.get(SIGNATURE).and_then(|text| base64::decode(text).ok());
             signature.is_some_and(|signature| key.verify(&new.payload, &signature).is_ok())
         };
-        old.digest == wanted.digest && old.media_type == wanted.media_type && same_annotations && signed()
+        old.digest == wanted.digest
+            && old.size == wanted.size
+            && old.media_type == wanted.media_type
+            && !old.bad_data
+            && described(old) == described(&wanted)
+            && signed()
     })
 }
 
@@ -109,20 +114,33 @@ pub fn with_layers(existing: Option<&Manifest>, layers: &[Descriptor], docker: b
         None => (media_type::OCI_MANIFEST, media_type::OCI_CONFIG),
     };
     let config = config(layers);
-    let none = BTreeMap::new();
-    let annotations = existing.map_or(&none, |manifest| &manifest.annotations);
-    let manifest = manifest(media_type, &Descriptor::of(config_type, &config), layers, annotations, None);
+    let kept = existing.map(Kept::of).unwrap_or_default();
+    let manifest = manifest(media_type, &Descriptor::of(config_type, &config), layers, &kept);
     Ok(SignatureImage { manifest, media_type: media_type.to_owned(), config, layers: layers.len() })
 }
 
-/// A manifest in the member order of go-containerregistry; `refers` adds the subject and the artifact type.
-pub(crate) fn manifest(
-    media_type: &str,
-    config: &Descriptor,
-    layers: &[Descriptor],
-    annotations: &BTreeMap<String, String>,
-    refers: Option<(&Descriptor, &str)>,
-) -> Vec<u8> {
+/// What a manifest says beside its type, configuration and layers.
+#[derive(Default)]
+pub(crate) struct Kept<'a> {
+    pub annotations: Option<&'a BTreeMap<String, String>>,
+    pub subject: Option<&'a Descriptor>,
+    pub artifact_type: Option<&'a str>,
+    pub rest: Option<&'a serde_json::Map<String, serde_json::Value>>,
+}
+
+impl<'a> Kept<'a> {
+    fn of(manifest: &'a Manifest) -> Kept<'a> {
+        Kept {
+            annotations: Some(&manifest.annotations),
+            subject: manifest.subject.as_ref(),
+            artifact_type: manifest.artifact_type.as_deref(),
+            rest: Some(&manifest.rest),
+        }
+    }
+}
+
+/// A manifest in the member order of go-containerregistry.
+pub(crate) fn manifest(media_type: &str, config: &Descriptor, layers: &[Descriptor], kept: &Kept<'_>) -> Vec<u8> {
     let mut out = String::from("{\"schemaVersion\":2,\"mediaType\":");
     go_json::push_string(&mut out, media_type);
     out.push_str(",\"config\":");
@@ -135,15 +153,20 @@ pub(crate) fn manifest(
         layer.push_json(&mut out);
     }
     out.push(']');
-    if !annotations.is_empty() {
+    if let Some(annotations) = kept.annotations.filter(|annotations| !annotations.is_empty()) {
         out.push_str(",\"annotations\":");
         go_json::push_string_map(&mut out, annotations.iter().map(|(k, v)| (k.as_str(), v.as_str())));
     }
-    if let Some((subject, artifact_type)) = refers {
+    if let Some(subject) = kept.subject {
         out.push_str(",\"subject\":");
         subject.push_json(&mut out);
+    }
+    if let Some(artifact_type) = kept.artifact_type {
         out.push_str(",\"artifactType\":");
         go_json::push_string(&mut out, artifact_type);
+    }
+    for member in kept.rest.into_iter().flatten() {
+        push_member(&mut out, member);
     }
     out.push('}');
     out.into_bytes()

@@ -92,7 +92,7 @@ impl Client {
             if let Some(existing) = &existing {
                 legacy::check_layer_count(existing.layers.len())?;
                 if legacy::is_duplicate(&existing.layers, &new, &public) {
-                    return Ok(Change::Keep);
+                    return Ok(Change::Keep { payload: new.payload.clone() });
                 }
             }
             let image = legacy::append(existing.as_ref(), &new, options.docker_media_types)?;

@@ -106,6 +106,10 @@ async fn read_payload(store: &dyn Store, layer: &Descriptor, left: &mut u64, cal
     if !layer.annotations.contains_key(legacy::SIGNATURE) {
         return Err(Error::new(Code::SignatureInvalid, "the layer has no signature annotation"));
     }
+    if layer.bad_data {
+        let what = format!("the layer's inline data is not what its digest {} and size say", layer.digest);
+        return Err(Error::new(Code::Content, what));
+    }
     if let Some(data) = &layer.data {
         return Ok(data.clone());
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::digest::Digest;
 use crate::encoding::{base64, go_json};
@@ -21,9 +21,17 @@ pub struct Descriptor {
     pub annotations: BTreeMap<String, String>,
     /// The content itself, when it is carried inline (`data`), already checked against digest and size.
     pub data: Option<Vec<u8>>,
+    /// Whether inline content was carried that is not what digest and size say. It is kept out of `data`; who needs the
+    /// content must refuse the descriptor.
+    pub bad_data: bool,
     /// The artifact type, where a list of referrers or an index gives one.
     pub artifact_type: Option<String>,
+    /// Every other member, as read: `urls`, `platform`, and what this library does not know.
+    pub(crate) rest: Map<String, Value>,
 }
+
+/// The members that have a field of their own.
+const KNOWN: [&str; 6] = ["mediaType", "digest", "size", "annotations", "data", "artifactType"];
 
 impl Descriptor {
     /// A descriptor without annotations.
@@ -34,7 +42,9 @@ impl Descriptor {
             size,
             annotations: BTreeMap::new(),
             data: None,
+            bad_data: false,
             artifact_type: None,
+            rest: Map::new(),
         }
     }
 
@@ -63,20 +73,23 @@ impl Descriptor {
             .filter(|size| *size <= i64::MAX as u64)
             .ok_or_else(|| bad("size must be a whole number that is not negative"))?;
         let annotations = string_map(object.get("annotations"), place)?;
-        let data = match text("data")? {
-            None => None,
-            Some(encoded) => {
-                let data = base64::decode(&encoded).map_err(|_| bad("data is not base64"))?;
-                if data.len() as u64 != size || !digest.matches(&data) {
-                    return Err(Error::new(
-                        Code::Content,
-                        format!("{place}: its inline data is not what its digest {digest} and size {size} say"),
-                    ));
+        let mut rest: Map<String, Value> = object
+            .iter()
+            .filter(|(name, _)| !KNOWN.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let (mut data, mut bad_data) = (None, false);
+        if let Some(encoded) = text("data")? {
+            match base64::decode(&encoded).ok().filter(|data| data.len() as u64 == size && digest.matches(data)) {
+                Some(content) => data = Some(content),
+                None => {
+                    bad_data = true;
+                    rest.insert("data".into(), encoded.into());
                 }
-                Some(data)
             }
-        };
-        Ok(Descriptor { media_type, digest, size, annotations, data, artifact_type: text("artifactType")? })
+        }
+        let artifact_type = text("artifactType")?;
+        Ok(Descriptor { media_type, digest, size, annotations, data, bad_data, artifact_type, rest })
     }
 
     /// Appends the descriptor in the member order of go-containerregistry, which cosign's bytes depend on.
@@ -88,16 +101,36 @@ impl Descriptor {
             out.push_str(",\"data\":");
             go_json::push_string(out, &base64::encode(data));
         }
+        let mut rest: Vec<_> = self.rest.iter().collect();
+        let mut other = |name: &str, out: &mut String| {
+            if let Some(at) = rest.iter().position(|(key, _)| key.as_str() == name) {
+                push_member(out, rest.remove(at));
+            }
+        };
+        other("data", out);
+        other("urls", out);
         if !self.annotations.is_empty() {
             out.push_str(",\"annotations\":");
             go_json::push_string_map(out, self.annotations.iter().map(|(k, v)| (k.as_str(), v.as_str())));
         }
+        other("platform", out);
         if let Some(artifact_type) = &self.artifact_type {
             out.push_str(",\"artifactType\":");
             go_json::push_string(out, artifact_type);
         }
+        for member in rest {
+            push_member(out, member);
+        }
         out.push('}');
     }
+}
+
+/// A further member of an object.
+pub(crate) fn push_member(out: &mut String, (name, value): (&String, &Value)) {
+    out.push(',');
+    go_json::push_string(out, name);
+    out.push(':');
+    out.push_str(&value.to_string());
 }
 
 /// Reads an optional object of strings.

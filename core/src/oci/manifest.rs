@@ -38,7 +38,12 @@ pub struct Manifest {
     pub subject: Option<Descriptor>,
     /// Annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
+    /// Every other member, as read.
+    pub(crate) rest: serde_json::Map<String, Value>,
 }
+
+/// The members of a manifest that have a field of their own, or always the same value.
+const KNOWN: [&str; 7] = ["schemaVersion", "mediaType", "artifactType", "config", "layers", "subject", "annotations"];
 
 impl Document {
     /// Parses a manifest or index. `declared` is the media type the place gave for it (a `Content-Type` without
@@ -119,6 +124,11 @@ impl Manifest {
             layers,
             subject,
             annotations: string_map(object.get("annotations"), "manifest")?,
+            rest: object
+                .iter()
+                .filter(|(name, _)| !KNOWN.contains(&name.as_str()))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
         })
     }
 }
@@ -157,10 +167,11 @@ mod tests {
     }
 
     #[test]
-    fn refuses_inline_data_that_is_not_the_content() {
+    fn inline_data_that_is_not_the_content_is_marked_and_kept_apart() {
         let text = format!(
             r#"{{"schemaVersion":2,"config":{{"mediaType":"x","size":1,"digest":"{D}","data":"QQ=="}},"layers":[]}}"#
         );
-        assert_eq!(Document::parse(text.as_bytes(), None).unwrap_err().code(), Code::Content);
+        let config = Manifest::parse(text.as_bytes(), None).unwrap().config;
+        assert_eq!((config.data.as_deref(), config.bad_data), (None, true));
     }
 }

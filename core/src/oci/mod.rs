@@ -6,6 +6,7 @@ mod manifest;
 pub mod reference;
 
 pub use descriptor::Descriptor;
+pub(crate) use descriptor::push_member;
 pub use index::{Index, IndexEntry};
 pub use manifest::{Document, Manifest};
 pub use reference::{ImageRef, LayoutRef, RegistryRef};

@@ -44,8 +44,11 @@ pub struct StoredManifest {
 /// What is to be stored after looking at what is there.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// Nothing: the signature is there already.
-    Keep,
+    /// Nothing: the signature is there already. Where that costs nothing, its payload is put back if it went.
+    Keep {
+        /// The signed payload.
+        payload: Vec<u8>,
+    },
     /// This image, with this new payload.
     Write {
         /// The signature image.

@@ -99,7 +99,7 @@ impl Tags {
         self.transport.announce_push(host, repository);
         let stored = self.signatures(subject, suffix, call).await?;
         let (image, payload) = match merge(stored.as_ref())? {
-            Change::Keep => return Ok(false),
+            Change::Keep { .. } => return Ok(false),
             Change::Write { image, payload } => (image, payload),
         };
         try_join(self.put_blob(&payload, call), self.put_blob(&image.config, call)).await?;

@@ -218,8 +218,13 @@ impl Entry {
             annotations.insert(JOURNAL_ID.to_owned(), name.id.to_string());
         }
         let config = Descriptor::of(config_type, &config);
-        let refers = subject.map(|subject| (subject, JOURNAL_TYPE));
-        let bytes = legacy::manifest(media_type, &config, std::slice::from_ref(&layer), &annotations, refers);
+        let kept = legacy::Kept {
+            annotations: Some(&annotations),
+            subject,
+            artifact_type: subject.map(|_| JOURNAL_TYPE),
+            rest: None,
+        };
+        let bytes = legacy::manifest(media_type, &config, std::slice::from_ref(&layer), &kept);
         Entry { name, media_type: media_type.to_owned(), digest: Digest::sha256(&bytes), bytes, item: layer }
     }
 
@@ -293,7 +298,9 @@ pub fn layer_config(layer: &Descriptor) -> Vec<u8> {
 
 /// What identifies a layer, and no more: inline data and foreign members of an entry do not get into the shared tag.
 fn plain(layer: &Descriptor) -> Descriptor {
-    Descriptor { data: None, artifact_type: None, ..layer.clone() }
+    let mut plain = Descriptor::new(&layer.media_type, layer.digest.clone(), layer.size);
+    plain.annotations.clone_from(&layer.annotations);
+    plain
 }
 
 /// The caps and checks of `.sig` and `.att`, for a layer that only claims to belong there.

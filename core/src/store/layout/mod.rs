@@ -292,8 +292,9 @@ impl Layout {
         let stored = self.read_signature_image(&folder, &index, subject, suffix)?;
         let change = merge(stored.as_ref())?;
         let renamed = self.name_image(&mut index, subject)?;
+        let added = matches!(change, Change::Write { .. });
         let blobs = match change {
-            Change::Keep => Vec::new(),
+            Change::Keep { payload } => vec![payload],
             Change::Write { image, payload } => {
                 let mut descriptor = Descriptor::of(&image.media_type, &image.manifest);
                 descriptor.annotations.insert(KIND.to_owned(), KIND_SIGNATURES.to_owned());
@@ -305,10 +306,10 @@ impl Layout {
                 vec![payload, image.config, image.manifest]
             }
         };
-        if renamed || !blobs.is_empty() {
+        if renamed || added || !blobs.iter().all(|bytes| holds(&folder, bytes)) {
             self.put(&folder, &blobs, index.to_json().as_bytes())?;
         }
-        Ok(!blobs.is_empty())
+        Ok(added)
     }
 
     /// Blobs first, `index.json` last, so that it never names what is not there; each on the disk before the next step.
@@ -399,11 +400,10 @@ impl Layout {
 
     /// Puts a blob there unless it is there already; `added` gets its digest.
     fn write_blob(&self, folder: &Folder, bytes: &[u8], added: &mut Vec<Digest>) -> Result<()> {
-        let digest = Digest::sha256(bytes);
-        let there = folder.read(&["blobs", "sha256", digest.hex()], bytes.len() as u64);
-        if there.is_ok_and(|there| there.is_some_and(|there| there == bytes)) {
+        if holds(folder, bytes) {
             return Ok(());
         }
+        let digest = Digest::sha256(bytes);
         folder
             .replace(&BLOBS, digest.hex(), bytes)
             .map_err(|e| self.cannot_write(&format!("blobs/sha256/{}", digest.hex()), &e))?;
@@ -516,6 +516,12 @@ impl Store for Layout {
     fn pinned(&self, digest: &Digest) -> String {
         format!("oci:{}@{digest}", self.image.path().display())
     }
+}
+
+/// Whether this blob is there, whole.
+fn holds(folder: &Folder, bytes: &[u8]) -> bool {
+    let there = folder.read(&["blobs", "sha256", Digest::sha256(bytes).hex()], bytes.len() as u64);
+    there.is_ok_and(|there| there.is_some_and(|there| there == bytes))
 }
 
 fn has_name(entry: &IndexEntry, name: &str) -> bool {
