@@ -1,4 +1,8 @@
-//! How signatures are packed: cosign's legacy signature image.
+//! How signatures are packed: cosign's legacy signature image; sigstore bundles, and the manifests that hang them on an
+//! image; the JSON that `cosign sign-blob --bundle` wrote before them.
 
+pub mod blob;
 pub mod certificate;
 pub mod legacy;
+pub mod referrer;
+pub mod sigstore;

@@ -34,6 +34,7 @@ impl Client {
             check_claims: options.check_claims,
             any_payload_type: options.any_payload_type,
             seed_form: suffix == legacy::SUFFIX_2021,
+            any_predicate_type: false,
         };
         let store = self.store(image, None)?;
         let digest = store.image(call).await?.digest;

@@ -147,6 +147,15 @@ impl Hash {
         }
     }
 
+    /// Bytes of a hash.
+    pub const fn size(self) -> usize {
+        match self {
+            Hash::Sha256 => 32,
+            Hash::Sha384 => 48,
+            Hash::Sha512 => 64,
+        }
+    }
+
     /// The hash of `message`.
     pub fn digest(self, message: &[u8]) -> Vec<u8> {
         match self {

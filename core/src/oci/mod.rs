@@ -27,6 +27,8 @@ pub mod media_type {
     pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
     /// cosign's legacy signature payload.
     pub const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+    /// The empty JSON object, as configuration of what has none (image-spec).
+    pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
     /// What a sigstore bundle's media type begins with.
     pub const SIGSTORE_BUNDLE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
 }

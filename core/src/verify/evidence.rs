@@ -26,6 +26,8 @@ pub struct Evidence {
 pub enum SignatureEvidence {
     /// A layer of a legacy signature image.
     Legacy(LegacySignature),
+    /// A sigstore bundle that hangs on the image.
+    Bundle(BundleSignature),
 }
 
 /// A layer of a legacy signature image.
@@ -41,7 +43,20 @@ pub struct LegacySignature {
     pub payload: Payload,
 }
 
-/// The signed bytes of a layer.
+/// A sigstore bundle that hangs on the image.
+#[derive(Debug, Clone)]
+pub struct BundleSignature {
+    /// Where it was found, such as `ghcr.io/a/b@sha256:…` with the digest of the bundle's manifest.
+    pub place: String,
+    /// Its number among the bundles of that image, from 0.
+    pub index: usize,
+    /// The descriptor of the bundle itself: the layer of its manifest.
+    pub descriptor: Descriptor,
+    /// The bundle.
+    pub bundle: Payload,
+}
+
+/// The bytes that a descriptor names: a signed payload, or a bundle.
 #[derive(Debug, Clone)]
 pub enum Payload {
     /// They were read, and are what the descriptor's digest and size say.

@@ -1,16 +1,18 @@
 //! Judgement: evidence, policy and conditions in, a [`Report`] out; only success yields a [`Verified`].
 //!
-//! Pure functions: no socket, no file, no clock. The steps stand in `checks.rs` in the order in which
-//! `docs/verification.md` explains them.
+//! Pure functions: no socket, no file, no clock. `checks.rs` judges the whole, `legacy.rs` and `bundles.rs` each a signature
+//! of their format, in the order in which `docs/verification.md` explains the steps.
 
+mod bundles;
 mod checks;
 mod evidence;
+mod legacy;
 mod policy;
 mod report;
 mod verified;
 
 pub use checks::{Conditions, judge};
-pub use evidence::{Evidence, LegacySignature, Payload, SignatureEvidence, Unread};
+pub use evidence::{BundleSignature, Evidence, LegacySignature, Payload, SignatureEvidence, Unread};
 pub use policy::Policy;
 pub use report::{Check, CheckResult, Report, SignatureReport, Verdict};
 pub use verified::{Verification, Verified, VerifiedSignature};

@@ -31,7 +31,7 @@ pub enum CheckResult {
 /// One check of one signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// `encoding`, `content`, `key`, `certificate`, `payload`, `digest`, `annotations`, `log`, `timestamp`.
+    /// `encoding`, `content`, `key`, `certificate`, `payload`, `predicate`, `digest`, `annotations`, `log`, `timestamp`.
     pub name: &'static str,
     /// How it went.
     pub result: CheckResult,
@@ -45,7 +45,7 @@ pub struct Check {
 pub struct SignatureReport {
     /// Where it was found.
     pub place: String,
-    /// `legacy`.
+    /// `legacy` or `bundle`.
     pub format: &'static str,
     /// Its number in that place, from 0.
     pub index: usize,

@@ -33,6 +33,7 @@ impl<T> Deref for Verified<T> {
 /// One signature that counted.
 #[derive(Debug, Clone)]
 pub struct VerifiedSignature {
+    pub(super) format: &'static str,
     pub(super) payload: Vec<u8>,
     pub(super) key_fingerprint: String,
     pub(super) docker_reference: String,
@@ -40,7 +41,12 @@ pub struct VerifiedSignature {
 }
 
 impl VerifiedSignature {
-    /// The signed bytes, as stored.
+    /// `legacy` or `bundle`.
+    pub fn format(&self) -> &'static str {
+        self.format
+    }
+
+    /// The signed bytes, as stored: the simple-signing payload, or the in-toto statement.
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }
@@ -50,7 +56,7 @@ impl VerifiedSignature {
         &self.key_fingerprint
     }
 
-    /// The name that the signer gave the image; never checked, as in cosign.
+    /// The name that the signer gave the image; never checked, as in cosign. Empty for bundles, which have none.
     pub fn docker_reference(&self) -> &str {
         &self.docker_reference
     }
@@ -96,12 +102,19 @@ impl Verification {
         &self.report
     }
 
-    /// `{"reference", "digest", "signatures": [{"key", "docker_reference", "annotations"}], "report"}`.
+    /// `{"reference", "digest", "signatures": [{"format", "key", "docker_reference", "annotations"}], "report"}`.
     pub fn json(&self) -> String {
         let signatures: Vec<Value> = self
             .signatures
             .iter()
-            .map(|s| json!({"key": s.key_fingerprint, "docker_reference": s.docker_reference, "annotations": s.annotations}))
+            .map(|s| {
+                json!({
+                    "format": s.format,
+                    "key": s.key_fingerprint,
+                    "docker_reference": s.docker_reference,
+                    "annotations": s.annotations,
+                })
+            })
             .collect();
         json!({
             "reference": self.reference,
