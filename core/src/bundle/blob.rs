@@ -1,1 +1,205 @@
-//! The JSON of blob signatures.
+//! Signatures of blobs, beside the blob: the sigstore bundle with a message signature that `cosign sign-blob --bundle`
+//! writes, and the JSON that it wrote before (`base64Signature`).
+//!
+//! Nothing here reads the blob: it is given in pieces ([`BlobBundle::verifier`]), or by its hash ([`BlobBundle::verify_digest`]).
+
+use serde_json::{Map, Value, json};
+
+use super::certificate;
+use super::sigstore::{self, Bundle, Content, KeyMaterial, MessageSignature};
+use crate::crypto::Hash;
+use crate::encoding::strict_json::{self, Limits};
+use crate::encoding::{base64, proto_json};
+use crate::error::{Code, Error, Result};
+use crate::key::{MessageVerifier, PrivateKey, PublicKey};
+
+/// A signature of a blob, in either form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlobBundle {
+    /// A sigstore bundle with a message signature.
+    Sigstore(Bundle),
+    /// The JSON before bundles.
+    Old(OldBundle),
+}
+
+/// `{"base64Signature", "cert", "rekorBundle"}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldBundle {
+    /// The raw signature.
+    pub signature: Vec<u8>,
+    /// PEM of a certificate or of a public key, if there is one; it never replaces the verifier's key.
+    pub certificate: Option<String>,
+    /// The log's entry with its signed timestamp, as read; not judged.
+    pub log: Option<Map<String, Value>>,
+}
+
+fn bad(what: impl Into<String>) -> Error {
+    Error::new(Code::SignatureInvalid, format!("the blob bundle is not acceptable: {}", what.into()))
+}
+
+/// Signs `message` for a bundle, with the hash of the key's kind or with `hash` ([`PrivateKey::sign_with_hash`]). With
+/// Ed25519 the digest is SHA-256: cosign leaves it out and then cannot verify.
+pub fn sign(message: &[u8], key: &PrivateKey, hash: Option<Hash>) -> Result<MessageSignature> {
+    let signature = match hash {
+        Some(hash) => key.sign_with_hash(message, hash)?,
+        None => key.sign(message)?,
+    };
+    let hash = hash.or(key.algorithm().hash()).unwrap_or(Hash::Sha256);
+    Ok(MessageSignature { digest: Some((hash, hash.digest(message))), signature })
+}
+
+impl BlobBundle {
+    /// Parses either form, of at most 4 MiB; which one, the member `mediaType` tells.
+    ///
+    /// # Errors
+    /// [`Code::TooLarge`]; [`Code::SignatureInvalid`] for anything else, also for a bundle that holds an attestation.
+    pub fn parse(bytes: &[u8]) -> Result<BlobBundle> {
+        let limits = Limits { max_bytes: sigstore::MAX_BYTES, max_depth: 16, max_members: 10_000 };
+        let value = strict_json::parse(bytes, limits).map_err(|e| match e.code() {
+            Code::TooLarge => e.context("the blob bundle"),
+            _ => bad(e.message()),
+        })?;
+        if value.get("mediaType").is_none() {
+            return OldBundle::from_value(&value).map(BlobBundle::Old);
+        }
+        let bundle = Bundle::parse(bytes, sigstore::MAX_BYTES)?;
+        match (&bundle.content, &bundle.key) {
+            (Content::Envelope(_), _) => Err(bad("it holds an attestation, not a signature of a blob")),
+            (_, KeyMaterial::PublicKey { .. }) => Ok(BlobBundle::Sigstore(bundle)),
+            _ => Err(bad("it was signed with a certificate, not with a key")),
+        }
+    }
+
+    /// The raw signature.
+    pub fn signature(&self) -> &[u8] {
+        match self {
+            BlobBundle::Old(old) => &old.signature,
+            BlobBundle::Sigstore(Bundle { content: Content::Message(message), .. }) => &message.signature,
+            BlobBundle::Sigstore(_) => &[],
+        }
+    }
+
+    /// The hash that the bundle claims the blob to have.
+    pub fn digest(&self) -> Option<(Hash, &[u8])> {
+        match self {
+            BlobBundle::Sigstore(Bundle { content: Content::Message(message), .. }) => {
+                message.digest.as_ref().map(|(hash, digest)| (*hash, digest.as_slice()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Starts to verify the blob by any of `keys`.
+    pub fn verifier(&self, keys: &[PublicKey]) -> Result<BlobVerifier> {
+        let keys = self.candidates(keys)?;
+        let claimed = self.digest().map(|(hash, digest)| (hash, digest.to_vec()));
+        Ok(BlobVerifier { message: MessageVerifier::new(&keys, self.signature()), claimed })
+    }
+
+    /// Verifies a blob of which only the hash is known. Not possible with Ed25519: [`Code::Unsupported`].
+    pub fn verify_digest(&self, keys: &[PublicKey], hash: Hash, digest: &[u8]) -> Result<PublicKey> {
+        if let Some((claimed, bytes)) = self.digest()
+            && claimed == hash
+            && bytes != digest
+        {
+            return Err(mismatch());
+        }
+        let mut refused = bad("no key is given");
+        for key in self.candidates(keys)? {
+            match key.verify_digest(hash, digest, self.signature()) {
+                Ok(()) => return Ok(key),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    /// The given keys that may have signed. A key or certificate inside an old bundle narrows them and never adds one:
+    /// real cosign verifies with a key that it finds there.
+    fn candidates(&self, keys: &[PublicKey]) -> Result<Vec<PublicKey>> {
+        if keys.is_empty() {
+            return Err(Error::new(Code::PolicyEmpty, "verifying a blob needs a public key"));
+        }
+        let BlobBundle::Old(OldBundle { certificate: Some(pem), .. }) = self else { return Ok(keys.to_vec()) };
+        let spki = if pem.contains("BEGIN CERTIFICATE") {
+            certificate::public_key_der(pem)?
+        } else {
+            PublicKey::from_pem(pem.as_bytes())?.to_der().to_vec()
+        };
+        match keys.iter().find(|key| key.to_der() == spki) {
+            Some(key) => Ok(vec![key.clone()]),
+            None => Err(Error::new(Code::SignatureInvalid, "the blob bundle holds a key that is not an accepted one")),
+        }
+    }
+}
+
+fn mismatch() -> Error {
+    Error::new(Code::PayloadMismatch, "the blob is not the one that the bundle's message digest names")
+}
+
+/// A blob that is being verified, piece by piece.
+#[derive(Debug)]
+pub struct BlobVerifier {
+    message: MessageVerifier,
+    claimed: Option<(Hash, Vec<u8>)>,
+}
+
+impl BlobVerifier {
+    /// Appends to the blob.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.message.update(piece);
+    }
+
+    /// The key that signed the whole blob.
+    ///
+    /// # Errors
+    /// [`Code::SignatureInvalid`] when none did; [`Code::PayloadMismatch`] when the bundle claims another hash.
+    pub fn finish(self) -> Result<PublicKey> {
+        let is_claimed = self.claimed.as_ref().is_none_or(|(hash, digest)| self.message.digest(*hash) == *digest);
+        let key = self.message.finish()?;
+        if is_claimed { Ok(key) } else { Err(mismatch()) }
+    }
+}
+
+impl OldBundle {
+    /// As cosign writes it with a key: the certificate is the public key's PEM.
+    pub fn new(signature: Vec<u8>, key: &PublicKey) -> OldBundle {
+        OldBundle { signature, certificate: Some(key.to_pem()), log: None }
+    }
+
+    fn from_value(value: &Value) -> Result<OldBundle> {
+        let object = proto_json::object(value, &["base64Signature", "cert", "rekorBundle"]).map_err(bad)?;
+        let text = proto_json::text(object, "base64Signature").map_err(bad)?;
+        let text = text.ok_or_else(|| bad("it has neither mediaType nor base64Signature"))?;
+        let signature = base64::decode(text).map_err(|_| bad("its signature is not base64"))?;
+        if signature.is_empty() || signature.len() > 4096 {
+            return Err(bad("its signature is empty or longer than any signature"));
+        }
+        let certificate = match proto_json::text(object, "cert").map_err(bad)?.filter(|text| !text.is_empty()) {
+            None => None,
+            Some(pem) if pem.contains("-----BEGIN") => Some(pem.to_owned()),
+            Some(text) => {
+                let pem = base64::decode(text).ok().and_then(|pem| String::from_utf8(pem).ok());
+                Some(pem.ok_or_else(|| bad("its cert is neither PEM nor base64 of PEM"))?)
+            }
+        };
+        let log = match proto_json::member(object, "rekorBundle") {
+            None => None,
+            Some(Value::Object(log)) => Some(log.clone()),
+            Some(_) => return Err(bad("its rekorBundle is no object")),
+        };
+        Ok(OldBundle { signature, certificate, log })
+    }
+
+    /// As cosign writes it: members in its order, no newline.
+    pub fn to_json(&self) -> String {
+        let mut bundle = json!({"base64Signature": base64::encode(&self.signature)});
+        if let (Some(pem), Some(object)) = (&self.certificate, bundle.as_object_mut()) {
+            object.insert("cert".into(), base64::encode(pem.as_bytes()).into());
+        }
+        if let (Some(log), Some(object)) = (&self.log, bundle.as_object_mut()) {
+            object.insert("rekorBundle".into(), Value::Object(log.clone()));
+        }
+        bundle.to_string()
+    }
+}

@@ -1,5 +1,6 @@
 //! The default backend: aws-lc-rs. It wipes the keys it holds when they are dropped.
 
+use aws_lc_rs::digest::{Digest, SHA256, SHA384, SHA512};
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
@@ -31,6 +32,27 @@ pub(super) fn verify_ecdsa(
         _ => return false,
     };
     UnparsedPublicKey::new(verification, point).verify(message, signature).is_ok()
+}
+
+/// Of a hash that was computed elsewhere.
+pub(super) fn verify_digest(
+    algorithm: KeyAlgorithm,
+    hash: Hash,
+    public: &[u8],
+    digest: &[u8],
+    signature: &[u8],
+) -> bool {
+    let (verification, hash): (&'static dyn VerificationAlgorithm, _) = match (algorithm, hash) {
+        (KeyAlgorithm::EcdsaP256, Hash::Sha256) => (&ECDSA_P256_SHA256_ASN1, &SHA256),
+        (KeyAlgorithm::EcdsaP384, Hash::Sha384) => (&ECDSA_P384_SHA384_ASN1, &SHA384),
+        (KeyAlgorithm::EcdsaP384, Hash::Sha256) => (&ECDSA_P384_SHA256_ASN1, &SHA256),
+        (KeyAlgorithm::EcdsaP521, Hash::Sha512) => (&ECDSA_P521_SHA512_ASN1, &SHA512),
+        (KeyAlgorithm::EcdsaP521, Hash::Sha256) => (&ECDSA_P521_SHA256_ASN1, &SHA256),
+        (algorithm, Hash::Sha256) if algorithm.is_rsa() => (&RSA_PKCS1_2048_8192_SHA256, &SHA256),
+        _ => return false,
+    };
+    let Ok(digest) = Digest::import_less_safe(digest, hash) else { return false };
+    UnparsedPublicKey::new(verification, public).verify_digest(&digest, signature).is_ok()
 }
 
 pub(super) fn verify_ed25519(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {

@@ -27,6 +27,7 @@ pub mod rng;
 pub(crate) mod rsa;
 mod rustcrypto;
 pub mod secretbox;
+pub mod stream;
 
 #[cfg(not(any(feature = "backend-aws-lc", feature = "backend-rustcrypto")))]
 compile_error!("cosign-core needs a crypto backend: enable the feature backend-aws-lc or backend-rustcrypto");
@@ -292,6 +293,34 @@ pub(crate) fn verify(
         KeyAlgorithm::Ed25519 => Ok(verify_ed25519(backend, public, message, signature)),
         _ => Ok(verify_rsa(backend, public, message, signature)),
     }
+}
+
+/// [`verify`] of a message of which only a hash is known. False for plain Ed25519, which signs no hash.
+pub(crate) fn verify_digest(
+    backend: Backend,
+    algorithm: KeyAlgorithm,
+    public: &[u8],
+    hash: Hash,
+    digest: &[u8],
+    signature: &[u8],
+) -> Result<bool> {
+    backend.require(algorithm)?;
+    let is_used = algorithm.hash() == Some(hash) || (algorithm.coordinate_len().is_some() && hash == Hash::Sha256);
+    if digest.len() != hash.size() || !is_used {
+        return Ok(false);
+    }
+    let scalars = match algorithm.coordinate_len() {
+        Some(_) => match ecdsa::parse(algorithm, signature) {
+            None => return Ok(false),
+            scalars => scalars,
+        },
+        None => None,
+    };
+    Ok(match backend {
+        #[cfg(feature = "backend-aws-lc")]
+        Backend::AwsLc => aws_lc::verify_digest(algorithm, hash, public, digest, signature),
+        _ => scalars.is_some_and(|scalars| rustcrypto::verify_ecdsa(algorithm, digest, public, &scalars)),
+    })
 }
 
 fn verify_ecdsa(

@@ -1,7 +1,7 @@
 //! The pure Rust backend: p256, p384, p521 and ed25519-dalek. ECDSA nonces are those of RFC 6979, so that signing needs
 //! no randomness.
 
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, StreamVerifier, VerifyingKey};
 use p256::ecdsa::signature::hazmat::{PrehashSigner as _, PrehashVerifier as _};
 use sha2::{Digest as _, Sha512};
 
@@ -36,7 +36,17 @@ pub(super) fn verify_ed25519(public: &[u8; 32], message: &[u8], signature: &[u8;
 
 /// Ed25519ph (RFC 8032) with an empty context, as cosign signs images with Ed25519 keys. aws-lc-rs has none.
 pub(super) fn verify_ed25519ph(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
-    let prehash = Sha512::new_with_prefix(message);
+    verify_ed25519ph_hashed(public, Sha512::new_with_prefix(message), signature)
+}
+
+/// A verifier of a plain Ed25519 signature over a message that comes in pieces. Keys and nonces of small order are the
+/// caller's to refuse.
+pub(super) fn ed25519_stream(public: &[u8; 32], signature: &[u8; 64]) -> Option<StreamVerifier> {
+    VerifyingKey::from_bytes(public).ok()?.verify_stream(&Signature::from_bytes(signature)).ok()
+}
+
+/// [`verify_ed25519ph`] of a message that was hashed in pieces.
+pub(super) fn verify_ed25519ph_hashed(public: &[u8; 32], prehash: Sha512, signature: &[u8; 64]) -> bool {
     VerifyingKey::from_bytes(public)
         .is_ok_and(|key| key.verify_prehashed_strict(prehash, None, &Signature::from_bytes(signature)).is_ok())
 }

@@ -10,10 +10,12 @@ mod pkcs8;
 mod private;
 mod public;
 mod spki;
+mod stream;
 
 pub use encrypted::KeyFormat;
 pub use private::PrivateKey;
 pub use public::PublicKey;
+pub use stream::MessageVerifier;
 
 use crate::encoding::pem;
 use crate::error::{Code, Error, Result};

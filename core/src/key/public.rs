@@ -1,11 +1,11 @@
 //! [`PublicKey`]: read from PEM, DER or a policy's inline text; verifies signatures.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{Hash as StdHash, Hasher};
 use std::sync::Arc;
 
 use super::{decode_pem, encrypted, spki};
-use crate::crypto::{self, Backend, KeyAlgorithm};
+use crate::crypto::{self, Backend, Hash, KeyAlgorithm};
 use crate::digest::Digest;
 use crate::encoding::{base64, pem};
 use crate::error::{Code, Error, Result};
@@ -118,6 +118,26 @@ impl PublicKey {
     }
 }
 
+impl PublicKey {
+    /// [`PublicKey::verify`] of a message of which only the hash is known. Plain Ed25519 signs no hash and is
+    /// [`Code::Unsupported`]; a hash that the key's kind does not sign with is [`Code::SignatureInvalid`].
+    pub fn verify_digest(&self, hash: Hash, digest: &[u8], signature: &[u8]) -> Result<()> {
+        let (algorithm, key) = (self.0.algorithm, &self.0.key);
+        if algorithm == KeyAlgorithm::Ed25519 {
+            return Err(Error::new(Code::Unsupported, "an Ed25519 signature is of the message, not of a hash"));
+        }
+        if crypto::verify_digest(Backend::active(), algorithm, key, hash, digest, signature)? {
+            return Ok(());
+        }
+        Err(Error::new(Code::SignatureInvalid, format!("the signature is not one of this hash by the {algorithm} key")))
+    }
+
+    /// The part of the key that a backend takes.
+    pub(super) fn raw(&self) -> &[u8] {
+        &self.0.key
+    }
+}
+
 impl PartialEq for PublicKey {
     fn eq(&self, other: &PublicKey) -> bool {
         self.0.spki == other.0.spki
@@ -126,7 +146,7 @@ impl PartialEq for PublicKey {
 
 impl Eq for PublicKey {}
 
-impl Hash for PublicKey {
+impl StdHash for PublicKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.spki.hash(state);
     }
