@@ -1,0 +1,282 @@
+//! From a request to its answer: challenges, redirects, and the border that credentials do not cross.
+//!
+//! Credentials go to the registry's exact origin (scheme, host, port) and, under the rules of `auth.rs`, to its token
+//! server; once a request has left the origin they do not come back.
+
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderValue, LOCATION};
+use reqwest::{Method, Response};
+use url::Url;
+
+use super::answer::header_text;
+use super::auth::{self, canonical_host};
+use super::limits::{self, bounded};
+use super::request::{Ask, Target, clean, in_flight};
+use super::tls;
+use super::token::Authorization;
+use super::transport::{Transport, lock};
+use crate::call::Call;
+use crate::error::{Code, Error, Result};
+
+impl Transport {
+    /// Sends the request, answers challenges, follows redirects; returns the last answer and the URL that gave it.
+    pub(super) async fn send(&self, ask: &Ask<'_>, call: &Call) -> Result<(Response, Url)> {
+        let host = canonical_host(ask.host);
+        let mut base = self.base(ask, &host)?;
+        let mut url = self.start(ask, &base)?;
+        let (mut hops, mut left_home, mut asked) = (0, false, false);
+        // A credential that this request already used and the registry did not accept.
+        let mut spent = false;
+        loop {
+            left_home = left_home || auth::origin(&url) != auth::origin(&base);
+            let authorization = match left_home {
+                true => None,
+                false => self.authorization(ask, &host, &base, asked, call).await?,
+            };
+            let response = match self.exchange(ask, &url, authorization.as_ref(), call).await {
+                Err(Failure::Plain) if self.may_fall_back(&host, &base) => {
+                    lock(&self.state).plain.insert(host.clone());
+                    base = self.base(ask, &host)?;
+                    url = self.start(ask, &base)?;
+                    continue;
+                }
+                other => other.map_err(|failure| failure.into_error(ask))?,
+            };
+            match response.status().as_u16() {
+                401 if left_home => {
+                    let there = clean(url.host_str().unwrap_or_default(), 100);
+                    let why = format!(
+                        "HTTP 401 from {there}, where the registry redirected to; credentials never follow a redirect"
+                    );
+                    return Err(ask.error(Code::Auth, &why).with("status", 401));
+                }
+                401 => {
+                    let used_fresh = authorization.as_ref().is_some_and(|used| used.fresh);
+                    if used_fresh || spent {
+                        return Err(self.refusal(ask, response, call).await);
+                    }
+                    spent = authorization.is_some();
+                    let challenge = self.challenge(ask, &response)?;
+                    let mut state = lock(&self.state);
+                    // Only the token that was refused: a neighbour in the same batch may have fetched a new one by now.
+                    let refused = authorization.as_ref().and_then(|used| used.value.strip_prefix("Bearer "));
+                    state.tokens.retain(|_, token| Some(token.value.as_str()) != refused);
+                    state.challenges.insert(host.clone(), challenge);
+                    asked = true;
+                }
+                status @ (301 | 302 | 303 | 307 | 308) => {
+                    if ask.method != Method::GET && !matches!(status, 307 | 308) {
+                        return Err(ask
+                            .error(Code::Protocol, &format!("HTTP {status}: this redirect would turn it into a GET")));
+                    }
+                    hops += 1;
+                    if hops > limits::REDIRECTS {
+                        let why = format!("more than {} redirects", limits::REDIRECTS);
+                        return Err(ask.error(Code::TooLarge, &why).with("limit", limits::REDIRECTS));
+                    }
+                    let location = header_text(ask, &response, LOCATION)?
+                        .ok_or_else(|| ask.error(Code::Protocol, "a redirect without a Location"))?;
+                    let to = url
+                        .join(&location)
+                        .map_err(|_| ask.error(Code::Protocol, "a redirect to something that is no URL"))?;
+                    self.check_hop(ask, &url, &to)?;
+                    url = to;
+                }
+                _ => return Ok((response, url)),
+            }
+        }
+    }
+
+    /// One HTTP exchange up to the headers of the answer.
+    ///
+    /// A connection that ended while it lay idle shows that only when it is used again. A GET is then repeated on
+    /// another one; what writes is not, since nobody knows whether it arrived.
+    pub(super) async fn exchange(
+        &self,
+        ask: &Ask<'_>,
+        url: &Url,
+        authorization: Option<&Authorization>,
+        call: &Call,
+    ) -> std::result::Result<Response, Failure> {
+        let mut spare = if ask.method == Method::GET { limits::IDLE_RETRIES } else { 0 };
+        loop {
+            match self.attempt(ask, url, authorization, call).await {
+                Err(Failure::Dropped(_)) if spare > 0 => spare -= 1,
+                Err(Failure::Dropped(error)) => return Err(Failure::Error(error)),
+                other => return other,
+            }
+        }
+    }
+
+    pub(super) async fn attempt(
+        &self,
+        ask: &Ask<'_>,
+        url: &Url,
+        authorization: Option<&Authorization>,
+        call: &Call,
+    ) -> std::result::Result<Response, Failure> {
+        let client = self.client(url).map_err(Failure::Error)?;
+        let mut request = client
+            .request(ask.method.clone(), url.clone())
+            .headers(ask.headers.clone())
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(body) = ask.body {
+            request = request.header(CONTENT_LENGTH, body.len()).body(body.to_vec());
+        }
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, secret_value(&authorization.value).map_err(Failure::Error)?);
+        }
+        let late = || ask.late("no answer", limits::FIRST_BYTE);
+        let answer = bounded(call, limits::FIRST_BYTE, late, request.send())
+            .await
+            .map_err(|error| Failure::Error(in_flight(ask, error)))?;
+        let response = answer.map_err(|error| match tls::tls_error(&error) {
+            Some(tls) if tls::is_plain_answer(tls) => Failure::Plain,
+            _ if error.is_connect() => Failure::Error(ask.client_error(error, "cannot connect")),
+            _ if error.is_request() && !error.is_timeout() => Failure::Dropped(ask.client_error(error, "no answer")),
+            _ => Failure::Error(ask.client_error(error, "no answer")),
+        })?;
+        let size: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        match size > limits::HEADERS {
+            true => Err(Failure::Error(ask.error(Code::TooLarge, "the headers of the answer are larger than 64 KiB"))),
+            false => Ok(response),
+        }
+    }
+
+    /// `https://host/`, or `http://host/` where that is allowed.
+    pub(super) fn base(&self, ask: &Ask<'_>, host: &str) -> Result<Url> {
+        let parse = |scheme: &str| {
+            Url::parse(&format!("{scheme}://{host}/"))
+                .ok()
+                .filter(|url| url.path() == "/" && url.query().is_none() && url.fragment().is_none())
+                .filter(|url| url.username().is_empty() && url.password().is_none())
+                .ok_or_else(|| ask.error(Code::Reference, "the registry is not a host with an optional port"))
+        };
+        let url = parse("https")?;
+        let plain = self.options.http_hosts.iter().any(|known| known == host)
+            || (auth::is_loopback(&url) && (self.options.ca_pem.is_empty() || lock(&self.state).plain.contains(host)));
+        if plain { parse("http") } else { Ok(url) }
+    }
+
+    /// With a CA given, a loopback host is spoken to in TLS first; a plain answer to the greeting ends that.
+    pub(super) fn may_fall_back(&self, host: &str, base: &Url) -> bool {
+        base.scheme() == "https" && auth::is_loopback(base) && !lock(&self.state).plain.contains(host)
+    }
+
+    pub(super) fn plain_allowed(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let with_port = format!("{host}:{}", url.port_or_known_default().unwrap_or(80));
+        auth::is_loopback(url)
+            || self
+                .options
+                .http_hosts
+                .iter()
+                .any(|known| *known == with_port || (url.port().is_none() && known == host))
+    }
+
+    pub(super) fn start(&self, ask: &Ask<'_>, base: &Url) -> Result<Url> {
+        let rest = match &ask.target {
+            Target::Url(url) => return Ok(url.clone()),
+            Target::Path(rest) => rest,
+        };
+        let path = format!("/v2/{}/{rest}", ask.repository);
+        // Joining would resolve `..` and cut at `?`: a path that does not come out as it went in is refused.
+        match base.join(&path) {
+            Ok(url) if url.path() == path && url.query().is_none() && auth::origin(&url) == auth::origin(base) => {
+                Ok(url)
+            }
+            _ => Err(ask.error(Code::Reference, "the repository, tag or digest cannot be part of a URL")),
+        }
+    }
+
+    /// Judges the next URL of a redirect or an upload.
+    pub(super) fn check_hop(&self, ask: &Ask<'_>, from: &Url, to: &Url) -> Result<()> {
+        let refuse =
+            |why: &str| Err(ask.error(Code::Protocol, &format!("a redirect or upload location is refused: {why}")));
+        match to.scheme() {
+            "https" => {}
+            "http" if from.scheme() == "https" => return refuse("it leads from https to plain http"),
+            "http" if self.plain_allowed(to) => {}
+            "http" => return refuse("plain http to that host was not allowed"),
+            _ => return refuse("it is neither https nor http"),
+        }
+        if !to.username().is_empty() || to.password().is_some() {
+            return refuse("it carries a user name or password");
+        }
+        if auth::is_private(to) && !auth::is_private(from) && to.host_str() != from.host_str() {
+            return refuse("it leads into a private network");
+        }
+        Ok(())
+    }
+}
+
+pub(super) enum Failure {
+    /// The other side answered TLS in plain text.
+    Plain,
+    /// The connection ended before the answer began.
+    Dropped(Error),
+    Error(Error),
+}
+
+impl Failure {
+    pub(super) fn into_error(self, ask: &Ask<'_>) -> Error {
+        match self {
+            Failure::Plain => ask.error(
+                Code::Tls,
+                "cannot connect: the server speaks plain HTTP, which must be allowed for this host by name",
+            ),
+            Failure::Dropped(error) | Failure::Error(error) => error,
+        }
+    }
+}
+
+pub(super) fn secret_value(value: &str) -> Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(value)
+        .map_err(|_| Error::new(Code::Argument, "a credential has characters that a header cannot carry"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::super::transport::TransportOptions;
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_loopback_and_named_hosts() {
+        let options = TransportOptions { http_hosts: vec!["plain.test:5000".to_owned()], ..Default::default() };
+        let transport = Transport::new(options).unwrap();
+        let scheme = |host: &str| {
+            let ask = Ask::new(Method::GET, host, "r", String::new(), String::new());
+            transport.base(&ask, host).map(|url| url.scheme().to_owned())
+        };
+        for host in
+            ["localhost", "localhost:5000", "a.localhost", "127.0.0.1:1", "127.9.9.9", "[::1]:5000", "plain.test:5000"]
+        {
+            assert_eq!(scheme(host).unwrap(), "http", "{host}");
+        }
+        for host in ["plain.test", "plain.test:5001", "10.0.0.1", "index.docker.io", "localhost.test", "127.0.0.1.test"]
+        {
+            assert_eq!(scheme(host).unwrap(), "https", "{host}");
+        }
+        for host in ["a/b", "u@a.test", "a.test?x", "a.test#x", ""] {
+            assert_eq!(scheme(host).unwrap_err().code(), Code::Reference, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_path_comes_out_as_it_went_in() {
+        let transport = Transport::new(TransportOptions::default()).unwrap();
+        let base = Url::parse("https://a.test/").unwrap();
+        let start = |repository: &str, rest: &str| {
+            let ask = Ask::new(Method::GET, "a.test", repository, rest.to_owned(), String::new());
+            transport.start(&ask, &base).map(|url| url.to_string())
+        };
+        assert_eq!(start("a/b", "manifests/v1").unwrap(), "https://a.test/v2/a/b/manifests/v1");
+        for (repository, rest) in
+            [("a/../../x", "t"), ("a", "manifests/?x"), ("a", "manifests/#x"), ("a", "../b"), ("a", "a\\b")]
+        {
+            assert_eq!(start(repository, rest).unwrap_err().code(), Code::Reference, "{repository} {rest}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The `Authorization` of a request: what the registry's challenge asks for, and tokens, fetched once for all who need
+//! them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use reqwest::{Method, Response, StatusCode};
+use serde::Deserialize;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::auth::{self, Credential, DockerConfig, canonical_host};
+use super::challenge::{self, Challenge};
+use super::limits::{self, bounded};
+use super::request::{Ask, Scope, clean, in_flight};
+use super::transport::{Transport, lock};
+use crate::call::Call;
+use crate::error::{Code, Error, Result};
+
+/// What a host's last challenge asked for.
+#[derive(Clone)]
+pub(super) enum Asked {
+    Basic,
+    Bearer { realm: String, service: String },
+}
+
+#[derive(Clone)]
+pub(super) struct Token {
+    pub(super) value: Arc<Zeroizing<String>>,
+    pub(super) ends: Instant,
+}
+
+/// An `Authorization` value, and whether it was made for this very request.
+pub(super) struct Authorization {
+    pub(super) value: Zeroizing<String>,
+    pub(super) fresh: bool,
+}
+
+impl Transport {
+    /// The challenge of a 401; Bearer wins when both are offered, as in go-containerregistry.
+    pub(super) fn challenge(&self, ask: &Ask<'_>, response: &Response) -> Result<Asked> {
+        let mut all: Vec<Challenge> = Vec::new();
+        for value in response.headers().get_all(WWW_AUTHENTICATE).iter().take(8) {
+            let text = value.to_str().ok().filter(|text| text.len() <= limits::HEADER_VALUE);
+            all.extend(text.and_then(challenge::parse).unwrap_or_default());
+        }
+        let bearer =
+            all.iter().find(|one| one.scheme == "bearer").and_then(|one| one.get("realm").map(|realm| (one, realm)));
+        if let Some((one, realm)) = bearer {
+            let service = one.get("service").unwrap_or_default().to_owned();
+            return Ok(Asked::Bearer { realm: realm.to_owned(), service });
+        }
+        match all.iter().any(|one| one.scheme == "basic") {
+            true => Ok(Asked::Basic),
+            false => Err(ask
+                .error(
+                    Code::Auth,
+                    "HTTP 401 without a Basic or Bearer challenge; nothing is known that it would accept",
+                )
+                .with("status", 401)),
+        }
+    }
+
+    pub(super) fn credential(&self, ask: &Ask<'_>, host: &str) -> Result<Option<Credential>> {
+        if let Some((_, credential)) = self.options.auth.iter().find(|(of, _)| of == host) {
+            return Ok(Some(credential.clone()));
+        }
+        match &self.options.docker_config {
+            Some(config) => config.lookup(host, ask.repository),
+            None => Ok(None),
+        }
+    }
+
+    /// What to send along to the registry: nothing until it has asked once.
+    pub(super) async fn authorization(
+        &self,
+        ask: &Ask<'_>,
+        host: &str,
+        base: &Url,
+        asked: bool,
+        call: &Call,
+    ) -> Result<Option<Authorization>> {
+        let challenge = lock(&self.state).challenges.get(host).cloned();
+        let Some(challenge) = challenge else { return Ok(None) };
+        let credential = self.credential(ask, host)?;
+        match (challenge, credential) {
+            (Asked::Basic, Some(Credential::Basic { user, password })) => {
+                Ok(Some(Authorization { value: auth::basic_value(&user, &password), fresh: true }))
+            }
+            (_, Some(Credential::Token(token))) => {
+                Ok(Some(Authorization { value: Zeroizing::new(format!("Bearer {}", *token)), fresh: true }))
+            }
+            (Asked::Basic, None) if asked => Err(self.no_credentials(ask, host)),
+            (Asked::Basic, None) => Ok(None),
+            (Asked::Basic, Some(Credential::IdentityToken(_))) => Err(ask.error(
+                Code::Auth,
+                "the registry asks for a user and password, and only an identity token is configured for it",
+            )),
+            (Asked::Bearer { realm, service }, credential) => {
+                let (value, fresh) = self.token(ask, host, base, &realm, &service, credential, call).await?;
+                Ok(Some(Authorization { value: Zeroizing::new(format!("Bearer {}", **value)), fresh }))
+            }
+        }
+    }
+
+    pub(super) fn no_credentials(&self, ask: &Ask<'_>, host: &str) -> Error {
+        let store = self.options.docker_config.as_ref().and_then(DockerConfig::store);
+        let note = match store {
+            Some(name) => format!(" (the docker config's credential store {:?} was not asked)", clean(name, 60)),
+            None => String::new(),
+        };
+        let why = format!("HTTP 401: it wants a user and password; configure credentials for {host}{note}");
+        ask.error(Code::Auth, &why).with("status", 401)
+    }
+
+    /// A token for the repository, from the cache or from the token server, and whether it is new.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) async fn token(
+        &self,
+        ask: &Ask<'_>,
+        host: &str,
+        base: &Url,
+        realm: &str,
+        service: &str,
+        credential: Option<Credential>,
+        call: &Call,
+    ) -> Result<(Arc<Zeroizing<String>>, bool)> {
+        let cached = || {
+            let state = lock(&self.state);
+            [Scope::PullPush, Scope::Pull]
+                .into_iter()
+                .filter(|scope| *scope == Scope::PullPush || ask.scope == Scope::Pull)
+                .find_map(|scope| {
+                    let token = state.tokens.get(&(host.to_owned(), ask.repository.to_owned(), scope))?;
+                    (token.ends > Instant::now()).then(|| token.value.clone())
+                })
+        };
+        if let Some(value) = cached() {
+            return Ok((value, false));
+        }
+        let gate = lock(&self.state).gates.entry(host.to_owned()).or_default().clone();
+        let late = || ask.late("no token was fetched", limits::FIRST_BYTE);
+        let _turn =
+            bounded(call, limits::FIRST_BYTE, late, gate.lock()).await.map_err(|error| in_flight(ask, error))?;
+        if let Some(value) = cached() {
+            return Ok((value, false));
+        }
+        let pushing = lock(&self.state).pushing.contains(&(host.to_owned(), ask.repository.to_owned()));
+        let scope = if pushing { Scope::PullPush } else { ask.scope };
+        let (value, life) = self.fetch_token(ask, host, base, realm, service, scope, credential, call).await?;
+        let value = Arc::new(value);
+        if let Some(ends) = Instant::now().checked_add(life.saturating_sub(limits::TOKEN_MARGIN)) {
+            let token = Token { value: value.clone(), ends };
+            lock(&self.state).tokens.insert((host.to_owned(), ask.repository.to_owned(), scope), token);
+        }
+        Ok((value, true))
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(super) async fn fetch_token(
+        &self,
+        ask: &Ask<'_>,
+        host: &str,
+        base: &Url,
+        realm: &str,
+        service: &str,
+        scope: Scope,
+        credential: Option<Credential>,
+        call: &Call,
+    ) -> Result<(Zeroizing<String>, Duration)> {
+        let permitted = |server: &str| {
+            let known = &self.options.token_servers;
+            known.iter().any(|(of, to)| canonical_host(of) == host && to.eq_ignore_ascii_case(server))
+        };
+        let mut url = auth::check_realm(base, realm, |url| self.plain_allowed(url), credential.is_some(), permitted)?;
+        let scope = format!("repository:{}:{}", ask.repository, scope.actions());
+        let mut token_ask = Ask::new(Method::GET, ask.host, ask.repository, String::new(), "GET token".to_owned());
+        let mut form = Zeroizing::new(String::new());
+        let mut authorization = None;
+        if let Some(Credential::IdentityToken(refresh)) = &credential {
+            let fields = [
+                ("grant_type", "refresh_token"),
+                ("service", service),
+                ("scope", &scope),
+                ("client_id", "libcosign"),
+                ("refresh_token", refresh),
+            ];
+            *form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+            (token_ask.method, token_ask.what) = (Method::POST, "POST token".to_owned());
+            token_ask = token_ask.header(CONTENT_TYPE, "application/x-www-form-urlencoded")?;
+            token_ask.body = Some(form.as_bytes());
+        } else {
+            if !service.is_empty() {
+                url.query_pairs_mut().append_pair("service", service);
+            }
+            url.query_pairs_mut().append_pair("scope", &scope);
+            if let Some(Credential::Basic { user, password }) = &credential {
+                authorization = Some(Authorization { value: auth::basic_value(user, password), fresh: true });
+            }
+        }
+        let response = self
+            .exchange(&token_ask, &url, authorization.as_ref(), call)
+            .await
+            .map_err(|failure| failure.into_error(&token_ask).context("token server"))?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            let with = if credential.is_some() { "the configured credentials" } else { "an anonymous request" };
+            let error = match status.as_u16() {
+                300..=399 => token_ask
+                    .error(Code::Protocol, &format!("HTTP {status}: redirects of token requests are not followed")),
+                400 | 401 | 403 | 404 | 405 => {
+                    token_ask.error(Code::Auth, &format!("HTTP {}: the token server refuses {with}", status.as_u16()))
+                }
+                _ => self.refusal(&token_ask, response, call).await.context("token server"),
+            };
+            return Err(error.with("status", status.as_u16()));
+        }
+        let body = Zeroizing::new(self.body(&token_ask, response, limits::TOKEN, call).await?);
+        parse_token(&body).ok_or_else(|| token_ask.error(Code::Auth, "the token server's answer holds no usable token"))
+    }
+}
+
+/// The token of a token server's answer and how long it lives. `access_token` wins over `token`, as in
+/// go-containerregistry; lifetimes that make no sense mean "use once" or are cut.
+pub(super) fn parse_token(body: &[u8]) -> Option<(Zeroizing<String>, Duration)> {
+    #[derive(Deserialize)]
+    struct Answer {
+        token: Option<String>,
+        access_token: Option<String>,
+        expires_in: Option<serde_json::Number>,
+    }
+    // A derived reader would take a list for the object.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
+    let answer: Answer = serde_json::from_slice(body).ok()?;
+    let (token, access_token) = (answer.token.map(Zeroizing::new), answer.access_token.map(Zeroizing::new));
+    let value = access_token.filter(|text| !text.is_empty()).or(token).filter(|text| !text.is_empty())?;
+    if !value.bytes().all(|b| b.is_ascii_graphic()) {
+        return None;
+    }
+    let life = match answer.expires_in {
+        None => limits::TOKEN_LIFE,
+        Some(number) => match number.as_u64() {
+            Some(seconds) => Duration::from_secs(seconds).min(limits::TOKEN_LIFE_MAX),
+            None => Duration::ZERO,
+        },
+    };
+    Some((value, life))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_read_strictly() {
+        let read = |json: &str| parse_token(json.as_bytes()).map(|(value, life)| (value.to_string(), life.as_secs()));
+        assert_eq!(read(r#"{"token":"a"}"#), Some(("a".to_owned(), 60)));
+        assert_eq!(read(r#"{"token":"a","access_token":"b","expires_in":300}"#), Some(("b".to_owned(), 300)));
+        assert_eq!(read(r#"{"token":"a","expires_in":-1}"#), Some(("a".to_owned(), 0)));
+        assert_eq!(read(r#"{"token":"a","expires_in":9223372036854775808}"#), Some(("a".to_owned(), 3600)));
+        for bad in [
+            "{}",
+            r#"{"token":""}"#,
+            r#"{"token":"a b"}"#,
+            r#"{"token":"a\r\nX: y"}"#,
+            "[]",
+            r#"["a","b",1]"#,
+            "<html>",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+}
