@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cosign_core::blocking::Client;
-use cosign_core::registry::{Credential, DockerConfig, FetchedManifest, Transport, TransportOptions};
+use cosign_core::registry::{Credential, DockerConfig, FetchedManifest, Referrers, Transport, TransportOptions};
 use cosign_core::{
     Call, Cancel, Class, ClientOptions, Code, Digest, Error, ImageRef, KeyAlgorithm, Policy, PrivateKey,
 };
@@ -18,7 +18,12 @@ fn block<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn transport(options: TransportOptions) -> Transport {
-    Transport::new(options).expect("a transport")
+    // Nobody waits between attempts here.
+    Transport::new(TransportOptions { retry_base: Some(Duration::ZERO), ..options }).expect("a transport")
+}
+
+fn transport_with(options: TransportOptions) -> Transport {
+    transport(options)
 }
 
 fn open() -> Transport {
@@ -44,7 +49,9 @@ fn push(transport: &Transport, registry: &Registry) -> Result<(), Error> {
         transport.get_manifest(&host, "team/app", "v1", &call).await?;
         let blob = b"payload";
         transport.put_blob(&host, "team/app", &Digest::sha256(blob), blob, &call).await?;
-        transport.put_manifest(&host, "team/app", "new", OCI_MANIFEST, b"{\"schemaVersion\":2}", &call).await
+        let bytes = b"{\"schemaVersion\":2}";
+        transport.put_manifest(&host, "team/app", "new", OCI_MANIFEST, bytes, &call).await?.stored()?;
+        Ok(())
     })
 }
 
@@ -214,16 +221,13 @@ fn anonymous_identity_and_registry_tokens() {
     let registry = Registry::with_auth(refresh);
     registry.add_image("team/app", "v1");
     let json = format!(r#"{{"auths":{{"{}":{{"identitytoken":"refresh-me"}}}}}}"#, registry.host());
-    let docker_config = Some(DockerConfig::parse(json.as_bytes()).unwrap());
-    get(&transport_with(docker_config), &registry, "v1").unwrap().unwrap();
+    let docker_configs = vec![DockerConfig::parse(json.as_bytes()).unwrap()];
+    let stored = transport_with(TransportOptions { docker_configs, ..Default::default() });
+    get(&stored, &registry, "v1").unwrap().unwrap();
     let log = registry.log();
     assert_eq!(log[1], "POST /token 200");
     let body = String::from_utf8(registry.seen()[1].body.clone()).unwrap();
     assert!(body.contains("grant_type=refresh_token") && body.contains("refresh_token=refresh-me"), "{body}");
-}
-
-fn transport_with(docker_config: Option<DockerConfig>) -> Transport {
-    transport(TransportOptions { docker_config, ..Default::default() })
 }
 
 #[test]
@@ -330,8 +334,10 @@ fn a_rate_limit_says_how_long_to_wait() {
     let headers = vec![("Retry-After", "17".to_owned()), ("Content-Type", "application/json".into())];
     let body = b"{\"errors\":[{\"code\":\"TOOMANYREQUESTS\",\"message\":\"slow\\u001b[31m down\"}]}";
     registry.fault("GET", Fault::Answer(429, headers, body.to_vec()));
-    let error = get(&open(), &registry, "v1").unwrap_err();
-    assert_eq!(error.code(), Code::RateLimited);
+    // Waiting would outlast the call, so that it is not begun.
+    let call = Call::new().with_timeout(Duration::from_secs(10));
+    let error = block(open().get_manifest(&registry.host(), "team/app", "v1", &call)).unwrap_err();
+    assert_eq!((error.code(), registry.log().len()), (Code::RateLimited, 1));
     assert!(error.is_retryable());
     assert_eq!(error.detail("retry_after").unwrap(), 17);
     assert_eq!(error.detail("registry_code").unwrap(), "TOOMANYREQUESTS");
@@ -490,19 +496,22 @@ fn writes_that_fail_say_why() {
 #[test]
 fn referrers_are_there_absent_or_unknown() {
     let subject = Digest::sha256(b"subject");
-    let ask = |registry: &Registry| block(open().referrers(&registry.host(), "team/app", &subject, &Call::new()));
+    let ask = |registry: &Registry| {
+        let found = block(open().referrers(&registry.host(), "team/app", &subject, None, &Call::new()))?;
+        Ok::<_, Error>(found != Referrers::NoApi)
+    };
     let with = Registry::with(Options { referrers: true, ..Options::default() });
-    assert!(ask(&with).unwrap().is_some());
+    assert!(ask(&with).unwrap());
     let without = Registry::start();
-    assert!(ask(&without).unwrap().is_none());
+    assert!(!ask(&without).unwrap());
     for status in [400, 404, 405, 406, 501] {
         with.heal();
         with.fault("/referrers/", Fault::Answer(status, vec![], vec![]));
-        assert!(ask(&with).unwrap().is_none(), "{status}");
+        assert!(!ask(&with).unwrap(), "{status}");
     }
     with.heal();
     with.fault("/referrers/", Fault::Answer(200, vec![("Content-Type", "text/html".into())], b"<html>".to_vec()));
-    assert!(ask(&with).unwrap().is_none());
+    assert!(!ask(&with).unwrap());
     for (status, expected) in
         [(403, Code::Denied), (429, Code::RateLimited), (500, Code::Network), (502, Code::Network)]
     {
@@ -689,7 +698,7 @@ fn no_debug_output_shows_a_secret() {
             (registry.host(), Credential::basic("ann", "secret-1")),
             ("a.test".into(), Credential::token("secret-2")),
         ],
-        docker_config: Some(DockerConfig::parse(br#"{"auths":{"b.test":{"identitytoken":"secret-3"}}}"#).unwrap()),
+        docker_configs: vec![DockerConfig::parse(br#"{"auths":{"b.test":{"identitytoken":"secret-3"}}}"#).unwrap()],
         ..TransportOptions::default()
     };
     let shown = format!("{options:?} {:?}", transport(options.clone()));

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use crate::bundle::legacy;
 use crate::error::{Code, Error, Result};
-use crate::registry::{Credential, DockerConfig, Transport, TransportOptions};
+use crate::registry::{ClientCertificate, Credential, DockerConfig, ProxyRules, Transport, TransportOptions};
 
 /// How a [`super::Client`] reaches registries. The library reads no environment variable and no file that it was not
 /// given; [`ClientOptions::from_env`] does.
@@ -80,8 +80,70 @@ impl ClientOptions {
     /// # Errors
     /// [`Code::Encoding`] or [`Code::Argument`] when it is malformed.
     pub fn set_docker_config(&mut self, json: &[u8]) -> Result<&mut Self> {
-        self.transport.docker_config = Some(DockerConfig::parse(json)?);
+        self.transport.docker_configs = vec![DockerConfig::parse(json)?];
         Ok(self)
+    }
+
+    /// Trusts these PEM certificate authorities instead of the system's, and instead of those added before.
+    ///
+    /// # Errors
+    /// [`Code::Argument`] when there is none in it.
+    pub fn set_ca_pem(&mut self, pem: &[u8]) -> Result<&mut Self> {
+        let before = std::mem::take(&mut self.transport.ca_pem);
+        if let Err(error) = self.add_ca_pem(pem).map(|_| ()) {
+            self.transport.ca_pem = before;
+            return Err(error);
+        }
+        self.transport.replace_system_ca = true;
+        Ok(self)
+    }
+
+    /// Shows this certificate (with its chain) to registries that ask for one; both PEM, the key unencrypted. Hosts that a
+    /// registry redirects to do not get to see it.
+    ///
+    /// # Errors
+    /// [`Code::Argument`] when one of them is not PEM of its kind.
+    pub fn set_client_certificate(&mut self, certificate_pem: &[u8], key_pem: &[u8]) -> Result<&mut Self> {
+        self.transport.client_certificate = Some(ClientCertificate::parse(certificate_pem, key_pem)?);
+        Ok(self)
+    }
+
+    /// Reads certificates per registry from this folder, as docker and podman keep them: `<folder>/<host:port>/` with
+    /// `*.crt` (authorities), `*.cert` and `*.key` (a client's). The first folder that has one for a host counts.
+    pub fn add_certs_dir(&mut self, folder: &std::path::Path) -> &mut Self {
+        self.transport.certs_dirs.push(folder.to_owned());
+        self
+    }
+
+    /// Whether the credential helpers that a docker config names may be started (`docker-credential-<name>` from `PATH`;
+    /// default no). Without permission a host whose credentials a helper keeps is an error, never anonymous.
+    pub fn allow_credential_helpers(&mut self, allowed: bool) -> &mut Self {
+        self.transport.credential_helpers = allowed;
+        self
+    }
+
+    /// Lets the credentials for `registry` (`host[:port]`) go to the token server `server` (a host) although it belongs to
+    /// another domain. Without this only names under the registry's own domain get them.
+    pub fn allow_token_server(&mut self, registry: &str, server: &str) -> &mut Self {
+        self.transport.token_servers.push((registry.to_owned(), server.to_owned()));
+        self
+    }
+
+    /// Sends requests through proxies; the values are those of `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, empty for none.
+    /// Loopback hosts are never asked for through a proxy.
+    ///
+    /// # Errors
+    /// [`Code::Argument`] for a proxy that is no http or https URL, [`Code::Unsupported`] for SOCKS.
+    pub fn set_proxy(&mut self, https: &str, http: &str, no_proxy: &str) -> Result<&mut Self> {
+        self.transport.proxies = ProxyRules::new(https, http, no_proxy)?;
+        Ok(self)
+    }
+
+    /// For tests: how long to wait before the second attempt of a request, at most.
+    #[doc(hidden)]
+    pub fn set_retry_base(&mut self, base: std::time::Duration) -> &mut Self {
+        self.transport.retry_base = Some(base);
+        self
     }
 
     /// Allows plain HTTP for this host (`host[:port]`). Loopback hosts need no permission.
@@ -90,9 +152,16 @@ impl ClientOptions {
         self
     }
 
-    /// What a command line user expects: credentials from `$REGISTRY_AUTH_FILE`, else `$DOCKER_CONFIG/config.json`,
-    /// `~/.docker/config.json`, `$XDG_RUNTIME_DIR/containers/auth.json`, `~/.config/containers/auth.json`; more certificate
-    /// authorities from `$SSL_CERT_FILE`.
+    /// What a command line user expects, from the environment:
+    ///
+    /// - credentials, each looked for in `$REGISTRY_AUTH_FILE`, then `$DOCKER_CONFIG/config.json` (`~/.docker/config.json`),
+    ///   `$XDG_RUNTIME_DIR/containers/auth.json`, `$XDG_CONFIG_HOME/containers/auth.json` (`~/.config/…`); helpers that
+    ///   these files name are started;
+    /// - authorities from `$SSL_CERT_FILE` and `$SSL_CERT_DIR`: one of them adds to the system's, both replace them;
+    /// - certificates per registry from `~/.config/containers/certs.d`, `/etc/containers/certs.d`, `/etc/docker/certs.d`;
+    /// - proxies from `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`, in upper or lower case, as in Go.
+    ///
+    /// Files that no variable names may be unreadable or malformed: they then count as not there.
     ///
     /// # Errors
     /// [`Code::Io`] when a file that a variable names cannot be read, or the code of a malformed one.
@@ -102,26 +171,63 @@ impl ClientOptions {
         let read = |path: &std::path::Path| {
             std::fs::read(path).map_err(|e| Error::new(Code::Io, format!("cannot read {}: {e}", path.display())))
         };
-        if let Some(path) = var("SSL_CERT_FILE") {
+        let (file, folder) = (var("SSL_CERT_FILE"), var("SSL_CERT_DIR"));
+        options.transport.replace_system_ca = file.is_some() && folder.is_some();
+        if let Some(path) = file {
             options.add_ca_pem(&read(&path)?).map_err(|e| e.context(path.display()))?;
         }
-        if let Some(path) = var("REGISTRY_AUTH_FILE") {
-            options.set_docker_config(&read(&path)?).map_err(|e| e.context(path.display()))?;
-            return Ok(options);
+        // Several folders, as in a search path.
+        for folder in folder.iter().flat_map(std::env::split_paths) {
+            for path in files(&folder)? {
+                // Folders of authorities hold other files, too.
+                let _ = std::fs::read(path).is_ok_and(|pem| options.add_ca_pem(&pem).is_ok());
+            }
         }
         let home = var("HOME");
         let config_home = var("XDG_CONFIG_HOME").or_else(|| home.as_ref().map(|home| home.join(".config")));
+        for folder in [
+            config_home.as_ref().map(|dir| dir.join("containers/certs.d")),
+            Some("/etc/containers/certs.d".into()),
+            Some("/etc/docker/certs.d".into()),
+        ] {
+            options.transport.certs_dirs.extend(folder);
+        }
+        let mut configs = Vec::new();
+        if let Some(path) = var("REGISTRY_AUTH_FILE") {
+            configs.push(DockerConfig::parse(&read(&path)?).map_err(|e| e.context(path.display()))?);
+        }
         let docker = var("DOCKER_CONFIG").or_else(|| home.as_ref().map(|home| home.join(".docker")));
         let candidates = [
             docker.map(|dir| dir.join("config.json")),
             var("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json")),
             config_home.map(|dir| dir.join("containers/auth.json")),
         ];
-        if let Some(path) = candidates.into_iter().flatten().find(|path| path.is_file()) {
-            options.set_docker_config(&read(&path)?).map_err(|e| e.context(path.display()))?;
+        for path in candidates.into_iter().flatten().filter(|path| path.is_file()) {
+            configs.extend(read(&path).and_then(|json| DockerConfig::parse(&json)).ok());
         }
+        options.transport.docker_configs = configs;
+        options.allow_credential_helpers(true);
+        let text = |upper: &str, lower: &str| {
+            let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+            value(upper).or_else(|| value(lower)).unwrap_or_default()
+        };
+        // In a CGI program HTTP_PROXY is a header of the client (httpoxy).
+        let http = match std::env::var_os("REQUEST_METHOD") {
+            Some(_) => text("", "http_proxy"),
+            None => text("HTTP_PROXY", "http_proxy"),
+        };
+        options.set_proxy(&text("HTTPS_PROXY", "https_proxy"), &http, &text("NO_PROXY", "no_proxy"))?;
         Ok(options)
     }
+}
+
+/// The files of a folder that a variable names, sorted.
+fn files(folder: &std::path::Path) -> Result<Vec<std::path::PathBuf>> {
+    let fail = |e: std::io::Error| Error::new(Code::Io, format!("cannot read {}: {e}", folder.display()));
+    let entries = std::fs::read_dir(folder).map_err(fail)?.take(crate::registry::limits::CERTIFICATE_FILES);
+    let mut paths = entries.map(|entry| Ok(entry.map_err(fail)?.path())).collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
 }
 
 /// How to sign.

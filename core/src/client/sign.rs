@@ -12,6 +12,7 @@ use crate::error::{Code, Error, Result};
 use crate::key::PrivateKey;
 use crate::oci::{ImageRef, Manifest};
 use crate::payload::simple_signing;
+use crate::registry::limits;
 use crate::store::{Change, StoredManifest};
 
 /// What was signed, and where the signature is.
@@ -72,6 +73,7 @@ impl Client {
     /// # Errors
     /// [`Code::ImageNotFound`], [`Code::TooLarge`] at 1,000 signatures, usage and key codes, and the codes of the place.
     pub async fn sign(&self, image: &ImageRef, key: &PrivateKey, options: &SignOptions, call: &Call) -> Result<Signed> {
+        let call = &limits::with_deadline(call);
         call.check()?;
         let suffix = super::options::suffix(options.tag_suffix.as_deref())?;
         let annotations = annotations(&options.annotations)?;

@@ -6,6 +6,7 @@ use crate::call::Call;
 use crate::error::{Code, Error, Result};
 use crate::oci::{Descriptor, ImageRef, Manifest};
 use crate::payload::simple_signing;
+use crate::registry::limits;
 use crate::store::Store;
 use crate::verify::{self, Conditions, Evidence, LegacySignature, Payload, SignatureEvidence, Unread};
 use crate::verify::{Policy, Verification, Verified};
@@ -28,6 +29,7 @@ impl Client {
         call: &Call,
     ) -> Result<Verified<Verification>> {
         policy.check()?;
+        let call = &limits::with_deadline(call);
         call.check()?;
         let suffix = super::options::suffix(options.tag_suffix.as_deref())?;
         let conditions = Conditions {

@@ -3,11 +3,16 @@
 //! Absence is proven only by a GET that answers 404 with the registry's own error code; a proxy's or portal's 404 page
 //! is an error.
 
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
-use reqwest::{Method, Response, StatusCode};
+use std::time::SystemTime;
 
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode};
+use url::Url;
+
+use super::date;
 use super::limits::{self, bounded};
 use super::request::{Ask, clean, in_flight};
+use super::retry::{self, Failure};
 use super::transport::Transport;
 use crate::call::Call;
 use crate::error::{Code, Error, Result};
@@ -38,40 +43,148 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<serde_json::Value> {
     }
 }
 
+/// An answer, read to its end.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// Who gave it, after redirects.
+    pub(super) url: Url,
+    /// The body of a refusal; what a success carries is in the [`Sink`].
+    pub(super) refusal: Vec<u8>,
+}
+
+impl Answer {
+    /// The error that this answer is.
+    pub(super) fn error(&self, ask: &Ask<'_>) -> Error {
+        status_error(ask, self.status, &self.headers, &self.refusal)
+    }
+
+    /// Whether the registry says in its own words that there is no such thing.
+    pub(super) fn says_absent(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+            && registry_error(&self.refusal).is_some_and(|(code, _)| ABSENT.contains(&code.as_str()))
+    }
+
+    /// The registry's own clock.
+    pub(super) fn date(&self) -> Option<SystemTime> {
+        date::parse(self.headers.get(DATE)?.to_str().ok()?)
+    }
+}
+
+/// Where the body of a success goes, piece by piece.
+pub(super) trait Sink: Send {
+    /// A new attempt: forget what came before.
+    fn begin(&mut self);
+    /// How many bytes the body may have.
+    fn cap(&self) -> u64;
+    /// The next piece; an error says what is wrong with it.
+    fn take(&mut self, piece: &[u8]) -> std::result::Result<(), (Code, &'static str)>;
+}
+
+/// A body kept whole.
+pub(super) struct Whole {
+    pub(super) bytes: Vec<u8>,
+    cap: u64,
+}
+
+impl Whole {
+    pub(super) fn new(cap: u64) -> Whole {
+        Whole { bytes: Vec::new(), cap }
+    }
+}
+
+impl Sink for Whole {
+    fn begin(&mut self) {
+        self.bytes.clear();
+    }
+
+    fn cap(&self) -> u64 {
+        self.cap
+    }
+
+    fn take(&mut self, piece: &[u8]) -> std::result::Result<(), (Code, &'static str)> {
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+}
+
 impl Transport {
-    pub(super) async fn get(&self, ask: &Ask<'_>, cap: u64, call: &Call) -> Result<Option<(HeaderMap, Vec<u8>)>> {
-        let (response, _) = self.send(ask, call).await?;
-        match response.status() {
-            StatusCode::OK => {
-                let headers = response.headers().clone();
-                let bytes = self.body(ask, response, cap, call).await?;
-                Ok(Some((headers, bytes)))
+    /// The answer to a request, repeated as `retry.rs` says; an answer that speaks of the moment only is an error.
+    pub(super) async fn answer(
+        &self,
+        ask: &Ask<'_>,
+        sink: &mut dyn Sink,
+        call: &Call,
+    ) -> std::result::Result<Answer, Failure> {
+        let mut backoff = self.backoff();
+        loop {
+            let failure = match self.once(ask, sink, call).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            if !failure.may_resend(ask.resend) {
+                return Err(failure);
             }
-            StatusCode::NOT_FOUND => {
-                let headers = response.headers().clone();
-                let body = self.error_body(ask, response, call).await?;
-                match registry_error(&body) {
-                    Some((code, _)) if ABSENT.contains(&code.as_str()) => Ok(None),
-                    _ => Err(status_error(ask, StatusCode::NOT_FOUND, &headers, &body)),
-                }
-            }
-            _ => Err(self.refusal(ask, response, call).await),
+            self.pause(ask, &mut backoff, failure, call).await?;
         }
     }
 
-    /// The error for an answer that is not the one hoped for.
-    pub(super) async fn refusal(&self, ask: &Ask<'_>, response: Response, call: &Call) -> Error {
+    /// The bytes behind a GET; `None` only when the registry itself says that there are none.
+    pub(super) async fn get(&self, ask: &Ask<'_>, sink: &mut dyn Sink, call: &Call) -> Result<Option<Answer>> {
+        let answer = self.answer(ask, sink, call).await.map_err(|failure| failure.error)?;
+        match answer.status {
+            StatusCode::OK => Ok(Some(answer)),
+            _ if answer.says_absent() => Ok(None),
+            _ => Err(answer.error(ask)),
+        }
+    }
+
+    async fn once(&self, ask: &Ask<'_>, sink: &mut dyn Sink, call: &Call) -> std::result::Result<Answer, Failure> {
+        let (response, url) = self.send(ask, call).await?;
+        self.read(ask, response, url, sink, call).await
+    }
+
+    /// Reads what belongs to the head of an answer.
+    pub(super) async fn read(
+        &self,
+        ask: &Ask<'_>,
+        mut response: Response,
+        url: Url,
+        sink: &mut dyn Sink,
+        call: &Call,
+    ) -> std::result::Result<Answer, Failure> {
         let (status, headers) = (response.status(), response.headers().clone());
-        match self.error_body(ask, response, call).await {
-            Ok(body) => status_error(ask, status, &headers, &body),
-            // Stopped by the caller; a torn error body changes nothing about the status.
-            Err(error) if error.code() == Code::Cancelled => error,
-            Err(_) => status_error(ask, status, &headers, &[]),
+        let mut answer = Answer { status, headers, url, refusal: Vec::new() };
+        if status.is_success() {
+            // The head says everything about a HEAD or a write.
+            if matches!(ask.method, Method::GET) || ask.reads {
+                self.body(ask, &mut response, sink, call).await?;
+            }
+            return Ok(answer);
+        }
+        if ask.method != Method::HEAD {
+            match self.error_body(ask, response, call).await {
+                Ok(body) => answer.refusal = body,
+                // A torn body changes what a 404 means, and nothing about another status.
+                Err(failure) if status == StatusCode::NOT_FOUND || failure.error.code() == Code::Cancelled => {
+                    return Err(failure);
+                }
+                Err(_) => {}
+            }
+        }
+        match retry::passes(status) {
+            true => Err(Failure::answered(answer.error(ask), status, &answer.headers)),
+            false => Ok(answer),
         }
     }
 
     /// At most [`limits::ERROR_BODY`] bytes; a longer body is cut, and thereby not readable as JSON.
-    pub(super) async fn error_body(&self, ask: &Ask<'_>, mut response: Response, call: &Call) -> Result<Vec<u8>> {
+    async fn error_body(
+        &self,
+        ask: &Ask<'_>,
+        mut response: Response,
+        call: &Call,
+    ) -> std::result::Result<Vec<u8>, Failure> {
         let mut body = Vec::new();
         while let Some(chunk) = self.chunk(ask, &mut response, call).await? {
             body.extend_from_slice(&chunk);
@@ -83,38 +196,46 @@ impl Transport {
         Ok(body)
     }
 
-    pub(super) async fn body(&self, ask: &Ask<'_>, mut response: Response, cap: u64, call: &Call) -> Result<Vec<u8>> {
+    async fn body(
+        &self,
+        ask: &Ask<'_>,
+        response: &mut Response,
+        sink: &mut dyn Sink,
+        call: &Call,
+    ) -> std::result::Result<(), Failure> {
         let encoding = response.headers().get(CONTENT_ENCODING);
         if encoding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
-            return Err(ask.error(Code::Protocol, "the answer is compressed although that was not asked for"));
+            return Err(ask.error(Code::Protocol, "the answer is compressed although that was not asked for").into());
         }
+        let cap = sink.cap();
         let too_large =
             || ask.error(Code::TooLarge, &format!("the answer is larger than {cap} bytes")).with("limit", cap);
-        let declared = response.content_length();
-        if declared.is_some_and(|length| length > cap) {
-            return Err(too_large());
+        if response.content_length().is_some_and(|length| length > cap) {
+            return Err(too_large().into());
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(declared.unwrap_or(0)).unwrap_or(0).min(1 << 20));
-        while let Some(chunk) = self.chunk(ask, &mut response, call).await? {
-            if over(bytes.len().saturating_add(chunk.len()), cap) {
-                return Err(too_large());
+        sink.begin();
+        let mut length = 0_usize;
+        while let Some(chunk) = self.chunk(ask, response, call).await? {
+            length = length.saturating_add(chunk.len());
+            if over(length, cap) {
+                return Err(too_large().into());
             }
-            bytes.extend_from_slice(&chunk);
+            sink.take(&chunk).map_err(|(code, why)| ask.error(code, why))?;
         }
-        Ok(bytes)
+        Ok(())
     }
 
-    pub(super) async fn chunk(
+    async fn chunk(
         &self,
         ask: &Ask<'_>,
         response: &mut Response,
         call: &Call,
-    ) -> Result<Option<impl AsRef<[u8]> + std::ops::Deref<Target = [u8]> + use<>>> {
+    ) -> std::result::Result<Option<impl AsRef<[u8]> + std::ops::Deref<Target = [u8]> + use<>>, Failure> {
         let late = || ask.late("the answer made no progress", limits::NO_PROGRESS);
         bounded(call, limits::NO_PROGRESS, late, response.chunk())
             .await
-            .map_err(|error| in_flight(ask, error))?
-            .map_err(|error| ask.client_error(error, "the answer broke off"))
+            .map_err(|error| Failure::stopped(in_flight(ask, error)))?
+            .map_err(|error| Failure::dropped(ask.client_error(error, "the answer broke off")))
     }
 }
 
@@ -122,8 +243,8 @@ pub(super) fn over(length: usize, cap: u64) -> bool {
     u64::try_from(length).map_or(true, |length| length > cap)
 }
 
-pub(super) fn header_text(ask: &Ask<'_>, response: &Response, name: HeaderName) -> Result<Option<String>> {
-    match response.headers().get(&name) {
+pub(super) fn header_text(ask: &Ask<'_>, headers: &HeaderMap, name: HeaderName) -> Result<Option<String>> {
+    match headers.get(&name) {
         None => Ok(None),
         Some(value) if value.len() > limits::HEADER_VALUE => {
             Err(ask.error(Code::TooLarge, &format!("the header {name} is larger than 8 KiB")))
@@ -141,7 +262,7 @@ pub(super) fn status_error(ask: &Ask<'_>, status: StatusCode, headers: &HeaderMa
     let (code, advice) = match status.as_u16() {
         401 => (Code::Auth, "; the credentials for this registry are missing or not accepted"),
         403 => (Code::Denied, "; the credentials do not allow this"),
-        404 if ask.method == Method::GET => (
+        404 if matches!(ask.method, Method::GET | Method::HEAD) => (
             Code::Protocol,
             "; this is not a registry's own answer, so nothing is known; check the address and proxies",
         ),

@@ -1,6 +1,6 @@
 //! From a request to its answer: challenges, redirects, and the border that credentials do not cross.
 //!
-//! Credentials go to the registry's exact origin (scheme, host, port) and, under the rules of `auth.rs`, to its token
+//! Credentials go to the registry's exact origin (scheme, host, port) and, under the rules of `realm.rs`, to its token
 //! server; once a request has left the origin they do not come back.
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderValue, LOCATION};
@@ -8,9 +8,12 @@ use reqwest::{Method, Response};
 use url::Url;
 
 use super::answer::header_text;
-use super::auth::{self, canonical_host};
+use super::auth::canonical_host;
 use super::limits::{self, bounded};
+use super::realm;
 use super::request::{Ask, Target, clean, in_flight};
+use super::resolve::is_private_address;
+use super::retry::Failure;
 use super::tls;
 use super::token::Authorization;
 use super::transport::{Transport, lock};
@@ -19,27 +22,28 @@ use crate::error::{Code, Error, Result};
 
 impl Transport {
     /// Sends the request, answers challenges, follows redirects; returns the last answer and the URL that gave it.
-    pub(super) async fn send(&self, ask: &Ask<'_>, call: &Call) -> Result<(Response, Url)> {
+    pub(super) async fn send(&self, ask: &Ask<'_>, call: &Call) -> std::result::Result<(Response, Url), Failure> {
         let host = canonical_host(ask.host);
         let mut base = self.base(ask, &host)?;
         let mut url = self.start(ask, &base)?;
         let (mut hops, mut left_home, mut asked) = (0, false, false);
         // A credential that this request already used and the registry did not accept.
         let mut spent = false;
+        let mut first = self.first_contact(ask, &host, call).await?;
         loop {
-            left_home = left_home || auth::origin(&url) != auth::origin(&base);
+            left_home = left_home || realm::origin(&url) != realm::origin(&base);
             let authorization = match left_home {
                 true => None,
                 false => self.authorization(ask, &host, &base, asked, call).await?,
             };
-            let response = match self.exchange(ask, &url, authorization.as_ref(), call).await {
-                Err(Failure::Plain) if self.may_fall_back(&host, &base) => {
+            let response = match self.exchange(ask, &base, &url, authorization.as_ref(), call).await {
+                Err(failure) if failure.plain && self.may_fall_back(&host, &base) => {
                     lock(&self.state).plain.insert(host.clone());
                     base = self.base(ask, &host)?;
                     url = self.start(ask, &base)?;
                     continue;
                 }
-                other => other.map_err(|failure| failure.into_error(ask))?,
+                other => other?,
             };
             match response.status().as_u16() {
                 401 if left_home => {
@@ -47,12 +51,12 @@ impl Transport {
                     let why = format!(
                         "HTTP 401 from {there}, where the registry redirected to; credentials never follow a redirect"
                     );
-                    return Err(ask.error(Code::Auth, &why).with("status", 401));
+                    return Err(ask.error(Code::Auth, &why).with("status", 401).into());
                 }
                 401 => {
                     let used_fresh = authorization.as_ref().is_some_and(|used| used.fresh);
                     if used_fresh || spent {
-                        return Err(self.refusal(ask, response, call).await);
+                        return Ok((response, url));
                     }
                     spent = authorization.is_some();
                     let challenge = self.challenge(ask, &response)?;
@@ -61,19 +65,25 @@ impl Transport {
                     let refused = authorization.as_ref().and_then(|used| used.value.strip_prefix("Bearer "));
                     state.tokens.retain(|_, token| Some(token.value.as_str()) != refused);
                     state.challenges.insert(host.clone(), challenge);
+                    if authorization.as_ref().is_some_and(|used| used.value.starts_with("Basic ")) {
+                        state.helped.retain(|(of, _), _| *of != host);
+                    }
                     asked = true;
+                    drop(state);
+                    // What it asks for is known now; the others need not run into it.
+                    drop(first.take());
                 }
                 status @ (301 | 302 | 303 | 307 | 308) => {
-                    if ask.method != Method::GET && !matches!(status, 307 | 308) {
-                        return Err(ask
-                            .error(Code::Protocol, &format!("HTTP {status}: this redirect would turn it into a GET")));
+                    if !matches!(ask.method, Method::GET | Method::HEAD) && !matches!(status, 307 | 308) {
+                        let why = format!("HTTP {status}: this redirect would turn it into a GET");
+                        return Err(ask.error(Code::Protocol, &why).into());
                     }
                     hops += 1;
                     if hops > limits::REDIRECTS {
                         let why = format!("more than {} redirects", limits::REDIRECTS);
-                        return Err(ask.error(Code::TooLarge, &why).with("limit", limits::REDIRECTS));
+                        return Err(ask.error(Code::TooLarge, &why).with("limit", limits::REDIRECTS).into());
                     }
-                    let location = header_text(ask, &response, LOCATION)?
+                    let location = header_text(ask, response.headers(), LOCATION)?
                         .ok_or_else(|| ask.error(Code::Protocol, "a redirect without a Location"))?;
                     let to = url
                         .join(&location)
@@ -86,35 +96,35 @@ impl Transport {
         }
     }
 
-    /// One HTTP exchange up to the headers of the answer.
-    ///
-    /// A connection that ended while it lay idle shows that only when it is used again. A GET is then repeated on
-    /// another one; what writes is not, since nobody knows whether it arrived.
-    pub(super) async fn exchange(
-        &self,
-        ask: &Ask<'_>,
-        url: &Url,
-        authorization: Option<&Authorization>,
-        call: &Call,
-    ) -> std::result::Result<Response, Failure> {
-        let mut spare = if ask.method == Method::GET { limits::IDLE_RETRIES } else { 0 };
-        loop {
-            match self.attempt(ask, url, authorization, call).await {
-                Err(Failure::Dropped(_)) if spare > 0 => spare -= 1,
-                Err(Failure::Dropped(error)) => return Err(Failure::Error(error)),
-                other => return other,
+    /// The first request to a host goes alone, until it is known what the host asks for: else a batch of k requests
+    /// would be refused k times. `None` once the host was heard.
+    async fn first_contact(&self, ask: &Ask<'_>, host: &str, call: &Call) -> Result<Option<FirstContact<'_>>> {
+        let gate = {
+            let mut state = lock(&self.state);
+            if state.met.contains(host) {
+                return Ok(None);
             }
+            state.greetings.entry(host.to_owned()).or_default().clone()
+        };
+        let late = || ask.late("the registry did not answer another request", limits::FIRST_BYTE);
+        let turn = bounded(call, limits::FIRST_BYTE, late, gate.lock_owned()).await;
+        let turn = turn.map_err(|error| in_flight(ask, error))?;
+        match lock(&self.state).met.contains(host) {
+            true => Ok(None),
+            false => Ok(Some(FirstContact { transport: self, host: host.to_owned(), _turn: turn })),
         }
     }
 
-    pub(super) async fn attempt(
+    /// One HTTP exchange up to the headers of the answer. `base` is the registry that this is all about.
+    pub(super) async fn exchange(
         &self,
         ask: &Ask<'_>,
+        base: &Url,
         url: &Url,
         authorization: Option<&Authorization>,
         call: &Call,
     ) -> std::result::Result<Response, Failure> {
-        let client = self.client(url).map_err(Failure::Error)?;
+        let client = self.client(base, url)?;
         let mut request = client
             .request(ask.method.clone(), url.clone())
             .headers(ask.headers.clone())
@@ -123,21 +133,30 @@ impl Transport {
             request = request.header(CONTENT_LENGTH, body.len()).body(body.to_vec());
         }
         if let Some(authorization) = authorization {
-            request = request.header(AUTHORIZATION, secret_value(&authorization.value).map_err(Failure::Error)?);
+            request = request.header(AUTHORIZATION, secret_value(&authorization.value)?);
         }
         let late = || ask.late("no answer", limits::FIRST_BYTE);
+        call.check().map_err(|error| in_flight(ask, error))?;
         let answer = bounded(call, limits::FIRST_BYTE, late, request.send())
             .await
-            .map_err(|error| Failure::Error(in_flight(ask, error)))?;
-        let response = answer.map_err(|error| match tls::tls_error(&error) {
-            Some(tls) if tls::is_plain_answer(tls) => Failure::Plain,
-            _ if error.is_connect() => Failure::Error(ask.client_error(error, "cannot connect")),
-            _ if error.is_request() && !error.is_timeout() => Failure::Dropped(ask.client_error(error, "no answer")),
-            _ => Failure::Error(ask.client_error(error, "no answer")),
+            .map_err(|error| Failure::stopped(in_flight(ask, error)))?;
+        let response = answer.map_err(|error| {
+            if is_private_address(&error) {
+                return ask.error(Code::Protocol, "cannot connect: the name leads into a private network").into();
+            }
+            let plain = tls::tls_error(&error).is_some_and(tls::is_plain_answer);
+            match tls::tls_error(&error).is_some() {
+                true => Failure { plain, ..ask.client_error(error, "cannot connect").into() },
+                false if error.is_connect() => Failure::unsent(ask.client_error(error, "cannot connect")),
+                false if error.is_request() && !error.is_timeout() => {
+                    Failure::dropped(ask.client_error(error, "no answer"))
+                }
+                false => Failure::stopped(ask.client_error(error, "no answer")),
+            }
         })?;
         let size: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         match size > limits::HEADERS {
-            true => Err(Failure::Error(ask.error(Code::TooLarge, "the headers of the answer are larger than 64 KiB"))),
+            true => Err(ask.error(Code::TooLarge, "the headers of the answer are larger than 64 KiB").into()),
             false => Ok(response),
         }
     }
@@ -152,20 +171,21 @@ impl Transport {
                 .ok_or_else(|| ask.error(Code::Reference, "the registry is not a host with an optional port"))
         };
         let url = parse("https")?;
+        let no_ca = || Ok::<_, Error>(self.options.ca_pem.is_empty() && self.certificates(host)?.is_empty());
         let plain = self.options.http_hosts.iter().any(|known| known == host)
-            || (auth::is_loopback(&url) && (self.options.ca_pem.is_empty() || lock(&self.state).plain.contains(host)));
+            || (realm::is_loopback(&url) && (no_ca()? || lock(&self.state).plain.contains(host)));
         if plain { parse("http") } else { Ok(url) }
     }
 
     /// With a CA given, a loopback host is spoken to in TLS first; a plain answer to the greeting ends that.
     pub(super) fn may_fall_back(&self, host: &str, base: &Url) -> bool {
-        base.scheme() == "https" && auth::is_loopback(base) && !lock(&self.state).plain.contains(host)
+        base.scheme() == "https" && realm::is_loopback(base) && !lock(&self.state).plain.contains(host)
     }
 
     pub(super) fn plain_allowed(&self, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default();
         let with_port = format!("{host}:{}", url.port_or_known_default().unwrap_or(80));
-        auth::is_loopback(url)
+        realm::is_loopback(url)
             || self
                 .options
                 .http_hosts
@@ -181,7 +201,12 @@ impl Transport {
         let path = format!("/v2/{}/{rest}", ask.repository);
         // Joining would resolve `..` and cut at `?`: a path that does not come out as it went in is refused.
         match base.join(&path) {
-            Ok(url) if url.path() == path && url.query().is_none() && auth::origin(&url) == auth::origin(base) => {
+            Ok(mut url)
+                if url.path() == path && url.query().is_none() && realm::origin(&url) == realm::origin(base) =>
+            {
+                if !ask.query.is_empty() {
+                    url.query_pairs_mut().extend_pairs(&ask.query);
+                }
                 Ok(url)
             }
             _ => Err(ask.error(Code::Reference, "the repository, tag or digest cannot be part of a URL")),
@@ -202,30 +227,25 @@ impl Transport {
         if !to.username().is_empty() || to.password().is_some() {
             return refuse("it carries a user name or password");
         }
-        if auth::is_private(to) && !auth::is_private(from) && to.host_str() != from.host_str() {
+        if realm::is_private(to) && !realm::is_private(from) && to.host_str() != from.host_str() {
             return refuse("it leads into a private network");
         }
         Ok(())
     }
 }
 
-pub(super) enum Failure {
-    /// The other side answered TLS in plain text.
-    Plain,
-    /// The connection ended before the answer began.
-    Dropped(Error),
-    Error(Error),
+/// The turn of the first request to a host; when it ends the host counts as met, whatever came of it.
+pub(super) struct FirstContact<'a> {
+    transport: &'a Transport,
+    host: String,
+    _turn: tokio::sync::OwnedMutexGuard<()>,
 }
 
-impl Failure {
-    pub(super) fn into_error(self, ask: &Ask<'_>) -> Error {
-        match self {
-            Failure::Plain => ask.error(
-                Code::Tls,
-                "cannot connect: the server speaks plain HTTP, which must be allowed for this host by name",
-            ),
-            Failure::Dropped(error) | Failure::Error(error) => error,
-        }
+impl Drop for FirstContact<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.transport.state);
+        state.greetings.remove(&self.host);
+        state.met.insert(std::mem::take(&mut self.host));
     }
 }
 

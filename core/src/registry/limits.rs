@@ -25,12 +25,33 @@ pub const HEADER_COUNT: usize = 128;
 pub const HEADER_VALUE: usize = 8 << 10;
 /// Hops of one request.
 pub const REDIRECTS: usize = 5;
-/// How often a GET is repeated when its connection turns out to be dead.
-pub const IDLE_RETRIES: usize = 2;
+/// How often one request is sent at most.
+pub const ATTEMPTS: usize = 3;
+/// Bytes of a blob that are sent along with the request that opens its upload, as long as nobody knows whether the
+/// registry takes them there.
+pub const SINGLE_POST: usize = 1 << 20;
+/// Pages of one list.
+pub const PAGES: usize = 32;
+/// Entries of all pages of referrers.
+pub const REFERRERS: usize = 1000;
+/// Bytes of all pages of a list of tags.
+pub const TAG_LIST: u64 = 16 << 20;
+/// Bytes of one tag (distribution-spec: 128 characters).
+pub const TAG: usize = 128;
+/// Tags kept of one list: those with the prefix that was asked for.
+pub const TAGS: usize = 10_000;
+/// Tags asked for in one page.
+pub const TAGS_PAGE: usize = 100;
 /// Bytes of a docker `config.json`.
 pub const DOCKER_CONFIG: usize = 1 << 20;
 /// Bytes of one file of certificate authorities.
 pub const ROOTS_FILE: u64 = 16 << 20;
+/// Bytes of a client certificate or its key.
+pub const CLIENT_FILE: u64 = 1 << 20;
+/// Files read of one folder of certificates.
+pub const CERTIFICATE_FILES: usize = 1000;
+/// Bytes that a credential helper may answer.
+pub const HELPER: u64 = 1 << 20;
 
 /// TCP and TLS, from the first packet to the finished handshake.
 pub const CONNECT: Duration = Duration::from_secs(10);
@@ -38,6 +59,16 @@ pub const CONNECT: Duration = Duration::from_secs(10);
 pub const FIRST_BYTE: Duration = Duration::from_secs(30);
 /// Between two pieces of a body.
 pub const NO_PROGRESS: Duration = Duration::from_secs(30);
+/// Before the second attempt; each further wait is [`RETRY_FACTOR`] times as long, and a random part of it is waited.
+pub const RETRY_BASE: Duration = Duration::from_millis(200);
+/// How much longer each wait is than the one before.
+pub const RETRY_FACTOR: u32 = 3;
+/// The longest wait that a server may ask for.
+pub const RETRY_AFTER: Duration = Duration::from_secs(60);
+/// What a credential helper may take.
+pub const HELPER_TIME: Duration = Duration::from_secs(30);
+/// How long it is believed that a registry lacks something.
+pub const CAPABILITY_LIFE: Duration = Duration::from_secs(3600);
 /// A call that brings no deadline of its own.
 pub const WHOLE_CALL: Duration = Duration::from_secs(180);
 /// How long a cancel may stay unseen while waiting.

@@ -9,6 +9,7 @@ use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use super::retry::Resend;
 use super::tls;
 use crate::error::{Code, Error, Result};
 
@@ -19,7 +20,14 @@ pub(super) struct Ask<'a> {
     pub(super) repository: &'a str,
     pub(super) scope: Scope,
     pub(super) target: Target,
+    /// Parameters of the URL besides those it has.
+    pub(super) query: Vec<(&'static str, String)>,
     pub(super) headers: HeaderMap,
+    pub(super) resend: Resend,
+    /// Whether the body of a success matters although this is no GET.
+    pub(super) reads: bool,
+    /// A repository of the same registry that must be readable, too.
+    pub(super) source: Option<&'a str>,
     pub(super) body: Option<&'a [u8]>,
     /// `GET manifest v1`, for messages.
     pub(super) what: String,
@@ -34,9 +42,14 @@ pub(super) enum Target {
 
 impl<'a> Ask<'a> {
     pub(super) fn new(method: Method, host: &'a str, repository: &'a str, path: String, what: String) -> Ask<'a> {
-        let scope = if method == Method::GET { Scope::Pull } else { Scope::PullPush };
-        let (target, headers) = (Target::Path(path), HeaderMap::new());
-        Ask { method, host, repository, scope, target, headers, body: None, what }
+        let scope = match method {
+            Method::GET | Method::HEAD => Scope::Pull,
+            Method::DELETE => Scope::Delete,
+            _ => Scope::PullPush,
+        };
+        let (target, headers, query) = (Target::Path(path), HeaderMap::new(), Vec::new());
+        let (resend, reads, source, body) = (Resend::Always, false, None, None);
+        Ask { method, host, repository, scope, target, query, headers, resend, reads, source, body, what }
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: &str) -> Result<Self> {
@@ -74,10 +87,12 @@ impl<'a> Ask<'a> {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// What a token must allow; each includes those before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Scope {
     Pull,
     PullPush,
+    Delete,
 }
 
 impl Scope {
@@ -85,6 +100,7 @@ impl Scope {
         match self {
             Scope::Pull => "pull",
             Scope::PullPush => "pull,push",
+            Scope::Delete => "pull,push,delete",
         }
     }
 }

@@ -7,10 +7,12 @@ use std::io::Read;
 use std::sync::Arc;
 
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::limits;
+use super::proxy::ProxyRules;
+use super::resolve::Resolver;
 use crate::error::{Code, Error, Result};
 
 /// Where systems keep their certificate authorities; the first file that holds certificates is used (Go's list).
@@ -48,7 +50,7 @@ fn read_capped(path: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn roots(system: &[&str], extra: &[Vec<u8>]) -> Result<RootCertStore> {
+fn roots(system: &[&str], extra: &[&[u8]]) -> Result<RootCertStore> {
     let mut store = RootCertStore::empty();
     for path in system {
         let Some(found) = read_capped(path).as_deref().and_then(certificates) else { continue };
@@ -75,23 +77,77 @@ fn roots(system: &[&str], extra: &[Vec<u8>]) -> Result<RootCertStore> {
     Ok(store)
 }
 
-fn config(roots: RootCertStore) -> Result<ClientConfig> {
+/// A certificate that shows a registry who we are, and its key.
+#[derive(Clone)]
+pub struct ClientCertificate(Arc<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>);
+
+impl std::fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("<ClientCertificate>")
+    }
+}
+
+impl ClientCertificate {
+    /// A certificate with its chain and its unencrypted private key, both PEM.
+    ///
+    /// # Errors
+    /// [`Code::Argument`] when one of them is not PEM of its kind.
+    pub fn parse(certificate_pem: &[u8], key_pem: &[u8]) -> Result<ClientCertificate> {
+        let bad = |what: &str| Error::new(Code::Argument, format!("the client {what}"));
+        let chain = certificates(certificate_pem)
+            .ok_or_else(|| bad("certificate is not PEM: expected -----BEGIN CERTIFICATE-----"))?;
+        let key = PrivateKeyDer::from_pem_slice(key_pem)
+            .map_err(|_| bad("certificate's key is not an unencrypted private key in PEM"))?;
+        Ok(ClientCertificate(Arc::new((chain, key))))
+    }
+}
+
+/// Whom a client trusts and who it says it is.
+pub(super) struct Trust<'a> {
+    /// Whether the system's authorities count.
+    pub(super) system: bool,
+    /// More authorities, PEM.
+    pub(super) extra: Vec<&'a [u8]>,
+    pub(super) identity: Option<&'a ClientCertificate>,
+}
+
+/// What every client needs.
+pub(super) struct Setup<'a> {
+    pub(super) user_agent: &'a str,
+    pub(super) resolver: Resolver,
+    pub(super) proxies: &'a ProxyRules,
+}
+
+fn config(roots: RootCertStore, identity: Option<&ClientCertificate>) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::new(Code::Tls, format!("TLS cannot be set up: {error}")))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match identity.map(|identity| &*identity.0) {
+        None => config.with_no_client_auth(),
+        Some((chain, key)) => config
+            .with_client_auth_cert(chain.clone(), key.clone_key())
+            .map_err(|error| Error::new(Code::Argument, format!("the client certificate cannot be used: {error}")))?,
+    };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 
-fn client(tls: ClientConfig, user_agent: &str) -> Result<reqwest::ClientBuilder> {
-    let user_agent = reqwest::header::HeaderValue::from_str(user_agent)
+fn client(tls: ClientConfig, setup: Setup<'_>) -> Result<reqwest::ClientBuilder> {
+    let user_agent = reqwest::header::HeaderValue::from_str(setup.user_agent)
         .map_err(|_| Error::new(Code::Argument, "the user agent has characters that a header cannot carry"))?;
-    Ok(reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .no_proxy()
+    // No proxy of the environment; the rules that were given come after.
+    let builder = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy();
+    let builder = match setup.proxies.is_empty() {
+        true => builder,
+        false => {
+            let rules = setup.proxies.clone();
+            builder.proxy(reqwest::Proxy::custom(move |url| rules.find(url)))
+        }
+    };
+    Ok(builder
+        .dns_resolver(Arc::new(setup.resolver))
         // Redirects are ours: credentials must not follow them.
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
@@ -105,14 +161,15 @@ fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
     builder.build().map_err(|error| Error::new(Code::Internal, format!("the HTTP client cannot be built: {error}")))
 }
 
-/// A client for https only, trusting the system's authorities and `extra`.
-pub fn https_client(extra: &[Vec<u8>], user_agent: &str) -> Result<reqwest::Client> {
-    build(client(config(roots(SYSTEM_ROOTS, extra)?)?, user_agent)?.https_only(true))
+/// A client for https only.
+pub(super) fn https_client(trust: &Trust<'_>, setup: Setup<'_>) -> Result<reqwest::Client> {
+    let system = if trust.system { SYSTEM_ROOTS } else { &[] };
+    build(client(config(roots(system, &trust.extra)?, trust.identity)?, setup)?.https_only(true))
 }
 
 /// A client for plain HTTP: it trusts nobody, so that an https URL given to it by mistake fails.
-pub fn http_client(user_agent: &str) -> Result<reqwest::Client> {
-    build(client(config(RootCertStore::empty())?, user_agent)?)
+pub(super) fn http_client(setup: Setup<'_>) -> Result<reqwest::Client> {
+    build(client(config(RootCertStore::empty(), None)?, setup)?)
 }
 
 /// The TLS error inside an error of the HTTP client, if that is what failed.

@@ -10,10 +10,15 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::auth::{self, Credential, DockerConfig, canonical_host};
+use super::answer::Sink;
+use super::auth::{self, Credential, canonical_host};
 use super::challenge::{self, Challenge};
+use super::docker_config::DockerConfig;
+use super::helper;
 use super::limits::{self, bounded};
+use super::realm;
 use super::request::{Ask, Scope, clean, in_flight};
+use super::retry::Resend;
 use super::transport::{Transport, lock};
 use crate::call::Call;
 use crate::error::{Code, Error, Result};
@@ -62,14 +67,45 @@ impl Transport {
         }
     }
 
-    pub(super) fn credential(&self, ask: &Ask<'_>, host: &str) -> Result<Option<Credential>> {
+    /// The credential for a repository: what was set for the host, then what the docker files hold or their helpers say,
+    /// file by file.
+    async fn credential(&self, ask: &Ask<'_>, host: &str, call: &Call) -> Result<Option<Credential>> {
         if let Some((_, credential)) = self.options.auth.iter().find(|(of, _)| of == host) {
             return Ok(Some(credential.clone()));
         }
-        match &self.options.docker_config {
-            Some(config) => config.lookup(host, ask.repository),
-            None => Ok(None),
+        for config in &self.options.docker_configs {
+            if self.options.credential_helpers {
+                for name in config.helpers(host) {
+                    if let Some(credential) = self.ask_helper(ask, name, host, call).await? {
+                        return Ok(Some(credential));
+                    }
+                }
+            } else if let Some(name) = config.keeper(host, ask.repository) {
+                return Err(DockerConfig::helper_error(host, name));
+            }
+            if let Some(credential) = config.lookup(host, ask.repository) {
+                return Ok(Some(credential));
+            }
         }
+        Ok(None)
+    }
+
+    /// Asks a helper once; its answer is kept until the registry refuses it.
+    async fn ask_helper(&self, ask: &Ask<'_>, name: &str, host: &str, call: &Call) -> Result<Option<Credential>> {
+        let known = |name: &str| lock(&self.state).helped.get(&(host.to_owned(), name.to_owned())).cloned();
+        if let Some(known) = known(name) {
+            return Ok(known);
+        }
+        let gate = lock(&self.state).gates.entry(format!("{name} {host}")).or_default().clone();
+        let late = || ask.late("no credential was found", limits::WHOLE_CALL);
+        let _turn =
+            bounded(call, limits::WHOLE_CALL, late, gate.lock()).await.map_err(|error| in_flight(ask, error))?;
+        if let Some(known) = known(name) {
+            return Ok(known);
+        }
+        let found = helper::get(name, host, call).await.map_err(|error| in_flight(ask, error))?;
+        lock(&self.state).helped.insert((host.to_owned(), name.to_owned()), found.clone());
+        Ok(found)
     }
 
     /// What to send along to the registry: nothing until it has asked once.
@@ -83,7 +119,7 @@ impl Transport {
     ) -> Result<Option<Authorization>> {
         let challenge = lock(&self.state).challenges.get(host).cloned();
         let Some(challenge) = challenge else { return Ok(None) };
-        let credential = self.credential(ask, host)?;
+        let credential = self.credential(ask, host, call).await?;
         match (challenge, credential) {
             (Asked::Basic, Some(Credential::Basic { user, password })) => {
                 Ok(Some(Authorization { value: auth::basic_value(&user, &password), fresh: true }))
@@ -105,8 +141,8 @@ impl Transport {
     }
 
     pub(super) fn no_credentials(&self, ask: &Ask<'_>, host: &str) -> Error {
-        let store = self.options.docker_config.as_ref().and_then(DockerConfig::store);
-        let note = match store {
+        let note = match self.options.docker_configs.iter().find_map(DockerConfig::store) {
+            _ if self.options.credential_helpers => String::new(),
             Some(name) => format!(" (the docker config's credential store {:?} was not asked)", clean(name, 60)),
             None => String::new(),
         };
@@ -126,33 +162,37 @@ impl Transport {
         credential: Option<Credential>,
         call: &Call,
     ) -> Result<(Arc<Zeroizing<String>>, bool)> {
+        // No repository has a space in its name.
+        let repositories = match ask.source {
+            Some(source) => format!("{} {source}", ask.repository),
+            None => ask.repository.to_owned(),
+        };
         let cached = || {
             let state = lock(&self.state);
-            [Scope::PullPush, Scope::Pull]
-                .into_iter()
-                .filter(|scope| *scope == Scope::PullPush || ask.scope == Scope::Pull)
-                .find_map(|scope| {
-                    let token = state.tokens.get(&(host.to_owned(), ask.repository.to_owned(), scope))?;
+            [Scope::Delete, Scope::PullPush, Scope::Pull].into_iter().filter(|scope| *scope >= ask.scope).find_map(
+                |scope| {
+                    let token = state.tokens.get(&(host.to_owned(), repositories.clone(), scope))?;
                     (token.ends > Instant::now()).then(|| token.value.clone())
-                })
+                },
+            )
         };
         if let Some(value) = cached() {
             return Ok((value, false));
         }
         let gate = lock(&self.state).gates.entry(host.to_owned()).or_default().clone();
-        let late = || ask.late("no token was fetched", limits::FIRST_BYTE);
+        let late = || ask.late("no token was fetched", limits::WHOLE_CALL);
         let _turn =
-            bounded(call, limits::FIRST_BYTE, late, gate.lock()).await.map_err(|error| in_flight(ask, error))?;
+            bounded(call, limits::WHOLE_CALL, late, gate.lock()).await.map_err(|error| in_flight(ask, error))?;
         if let Some(value) = cached() {
             return Ok((value, false));
         }
         let pushing = lock(&self.state).pushing.contains(&(host.to_owned(), ask.repository.to_owned()));
-        let scope = if pushing { Scope::PullPush } else { ask.scope };
+        let scope = if pushing { ask.scope.max(Scope::PullPush) } else { ask.scope };
         let (value, life) = self.fetch_token(ask, host, base, realm, service, scope, credential, call).await?;
         let value = Arc::new(value);
         if let Some(ends) = Instant::now().checked_add(life.saturating_sub(limits::TOKEN_MARGIN)) {
             let token = Token { value: value.clone(), ends };
-            lock(&self.state).tokens.insert((host.to_owned(), ask.repository.to_owned(), scope), token);
+            lock(&self.state).tokens.insert((host.to_owned(), repositories, scope), token);
         }
         Ok((value, true))
     }
@@ -173,12 +213,14 @@ impl Transport {
             let known = &self.options.token_servers;
             known.iter().any(|(of, to)| canonical_host(of) == host && to.eq_ignore_ascii_case(server))
         };
-        let mut url = auth::check_realm(base, realm, |url| self.plain_allowed(url), credential.is_some(), permitted)?;
-        let scope = format!("repository:{}:{}", ask.repository, scope.actions());
-        let mut token_ask = Ask::new(Method::GET, ask.host, ask.repository, String::new(), "GET token".to_owned());
-        let mut form = Zeroizing::new(String::new());
-        let mut authorization = None;
+        let with_credentials = credential.is_some();
+        let url = realm::check_realm(base, realm, |url| self.plain_allowed(url), with_credentials, permitted)?;
+        // The repository that is written to comes first: some registries look no further.
+        let mut scopes = vec![format!("repository:{}:{}", ask.repository, scope.actions())];
+        scopes.extend(ask.source.map(|source| format!("repository:{source}:pull")));
+        let mut refused = None;
         if let Some(Credential::IdentityToken(refresh)) = &credential {
+            let scope = scopes.join(" ");
             let fields = [
                 ("grant_type", "refresh_token"),
                 ("service", service),
@@ -186,38 +228,103 @@ impl Transport {
                 ("client_id", "libcosign"),
                 ("refresh_token", refresh),
             ];
-            *form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-            (token_ask.method, token_ask.what) = (Method::POST, "POST token".to_owned());
-            token_ask = token_ask.header(CONTENT_TYPE, "application/x-www-form-urlencoded")?;
-            token_ask.body = Some(form.as_bytes());
-        } else {
-            if !service.is_empty() {
-                url.query_pairs_mut().append_pair("service", service);
-            }
-            url.query_pairs_mut().append_pair("scope", &scope);
-            if let Some(Credential::Basic { user, password }) = &credential {
-                authorization = Some(Authorization { value: auth::basic_value(user, password), fresh: true });
+            let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+            let form = Zeroizing::new(form);
+            let mut post = Ask::new(Method::POST, ask.host, ask.repository, String::new(), "POST token".to_owned());
+            (post.reads, post.body) = (true, Some(form.as_bytes()));
+            let post = post.header(CONTENT_TYPE, "application/x-www-form-urlencoded")?;
+            match self.ask_token_server(&post, base, &url, None, with_credentials, call).await {
+                // Servers of before OAuth know only GET, without the refresh token.
+                Err(error) if matches!(status_of(&error), Some(404 | 405)) => refused = Some(error),
+                other => return other,
             }
         }
-        let response = self
-            .exchange(&token_ask, &url, authorization.as_ref(), call)
-            .await
-            .map_err(|failure| failure.into_error(&token_ask).context("token server"))?;
-        let status = response.status();
+        let mut url = url;
+        if !service.is_empty() {
+            url.query_pairs_mut().append_pair("service", service);
+        }
+        for scope in &scopes {
+            url.query_pairs_mut().append_pair("scope", scope);
+        }
+        let get = Ask::new(Method::GET, ask.host, ask.repository, String::new(), "GET token".to_owned());
+        let authorization = match &credential {
+            Some(Credential::Basic { user, password }) => {
+                Some(Authorization { value: auth::basic_value(user, password), fresh: true })
+            }
+            _ => None,
+        };
+        let fetched = self.ask_token_server(&get, base, &url, authorization.as_ref(), with_credentials, call).await;
+        match (fetched, refused) {
+            // The first refusal is the one that speaks of the identity token.
+            (Err(_), Some(refused)) => Err(refused),
+            (fetched, _) => fetched,
+        }
+    }
+
+    async fn ask_token_server(
+        &self,
+        ask: &Ask<'_>,
+        base: &Url,
+        url: &Url,
+        authorization: Option<&Authorization>,
+        with_credentials: bool,
+        call: &Call,
+    ) -> Result<(Zeroizing<String>, Duration)> {
+        let mut backoff = self.backoff();
+        let (answer, body) = loop {
+            let mut sink = Secret(Zeroizing::new(Vec::new()));
+            let tried = match self.exchange(ask, base, url, authorization, call).await {
+                Ok(response) => self.read(ask, response, url.clone(), &mut sink, call).await,
+                Err(failure) => Err(failure),
+            };
+            let failure = match tried {
+                Ok(answer) => break (answer, sink.0),
+                Err(failure) => failure,
+            };
+            let paused = match failure.may_resend(Resend::Always) {
+                true => self.pause(ask, &mut backoff, failure, call).await,
+                false => Err(failure),
+            };
+            paused.map_err(|failure| failure.error.context("token server"))?;
+        };
+        let status = answer.status;
         if status != StatusCode::OK {
-            let with = if credential.is_some() { "the configured credentials" } else { "an anonymous request" };
+            let with = if with_credentials { "the configured credentials" } else { "an anonymous request" };
             let error = match status.as_u16() {
-                300..=399 => token_ask
-                    .error(Code::Protocol, &format!("HTTP {status}: redirects of token requests are not followed")),
-                400 | 401 | 403 | 404 | 405 => {
-                    token_ask.error(Code::Auth, &format!("HTTP {}: the token server refuses {with}", status.as_u16()))
+                300..=399 => {
+                    ask.error(Code::Protocol, &format!("HTTP {status}: redirects of token requests are not followed"))
                 }
-                _ => self.refusal(&token_ask, response, call).await.context("token server"),
+                400 | 401 | 403 | 404 | 405 => {
+                    ask.error(Code::Auth, &format!("HTTP {}: the token server refuses {with}", status.as_u16()))
+                }
+                _ => answer.error(ask).context("token server"),
             };
             return Err(error.with("status", status.as_u16()));
         }
-        let body = Zeroizing::new(self.body(&token_ask, response, limits::TOKEN, call).await?);
-        parse_token(&body).ok_or_else(|| token_ask.error(Code::Auth, "the token server's answer holds no usable token"))
+        parse_token(&body).ok_or_else(|| ask.error(Code::Auth, "the token server's answer holds no usable token"))
+    }
+}
+
+fn status_of(error: &Error) -> Option<u64> {
+    error.detail("status").and_then(serde_json::Value::as_u64)
+}
+
+/// A body that is wiped: it holds a token.
+struct Secret(Zeroizing<Vec<u8>>);
+
+impl Sink for Secret {
+    fn begin(&mut self) {
+        // Once and for all, so that no copy stays behind where it grew.
+        *self.0 = Vec::with_capacity(usize::try_from(limits::TOKEN).unwrap_or(0));
+    }
+
+    fn cap(&self) -> u64 {
+        limits::TOKEN
+    }
+
+    fn take(&mut self, piece: &[u8]) -> std::result::Result<(), (Code, &'static str)> {
+        self.0.extend_from_slice(piece);
+        Ok(())
     }
 }
 

@@ -2,14 +2,23 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use url::Url;
 
-use super::auth::{Credential, DockerConfig, canonical_host};
+use super::auth::{Credential, canonical_host};
+use super::capabilities::Capabilities;
+use super::certs::HostCertificates;
+use super::docker_config::DockerConfig;
+use super::proxy::ProxyRules;
+use super::realm;
 use super::request::Scope;
-use super::tls;
+use super::resolve::{PrivateNames, Resolver};
+use super::tls::{self, ClientCertificate, Setup, Trust};
 use super::token::{Asked, Token};
 use crate::error::{Code, Error, Result};
 
@@ -20,15 +29,32 @@ pub struct TransportOptions {
     pub user_agent: String,
     /// Certificate authorities to trust besides the system's, PEM.
     pub ca_pem: Vec<Vec<u8>>,
-    /// Credentials by registry host (`host[:port]`); they win over `docker_config`.
+    /// Whether `ca_pem` stands alone: the system's authorities are not trusted.
+    pub replace_system_ca: bool,
+    /// Shown to registries that ask for a certificate; never to where they redirect.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Folders of certificates per registry: `<folder>/<host:port>/*.crt`, `*.cert`, `*.key`. The first that has one for a
+    /// host counts.
+    pub certs_dirs: Vec<PathBuf>,
+    /// Credentials by registry host (`host[:port]`); they win over `docker_configs`.
     pub auth: Vec<(String, Credential)>,
-    /// Docker's `config.json`.
-    pub docker_config: Option<DockerConfig>,
+    /// Docker's `config.json` and podman's `auth.json`, first choice first.
+    pub docker_configs: Vec<DockerConfig>,
+    /// Whether the helper programs that `docker_configs` name are started (`docker-credential-<name>` in `PATH`).
+    pub credential_helpers: bool,
     /// Hosts (`host[:port]`) that may be spoken to in plain HTTP. Loopback hosts always may.
     pub http_hosts: Vec<String>,
     /// Pairs of registry host and token server host: the registry's credentials may go to that token server although it
     /// belongs to another domain.
     pub token_servers: Vec<(String, String)>,
+    /// Proxies; none by default.
+    pub proxies: ProxyRules,
+    /// For tests: how long to wait before the second attempt, at most.
+    #[doc(hidden)]
+    pub retry_base: Option<Duration>,
+    /// For tests: addresses of names, in place of a look-up.
+    #[doc(hidden)]
+    pub addresses: Vec<(String, SocketAddr)>,
 }
 
 impl fmt::Debug for TransportOptions {
@@ -36,9 +62,10 @@ impl fmt::Debug for TransportOptions {
         f.debug_struct("TransportOptions")
             .field("user_agent", &self.user_agent)
             .field("auth", &self.auth)
-            .field("docker_config", &self.docker_config)
+            .field("docker_configs", &self.docker_configs)
             .field("http_hosts", &self.http_hosts)
             .field("token_servers", &self.token_servers)
+            .field("proxies", &self.proxies)
             .finish_non_exhaustive()
     }
 }
@@ -47,9 +74,20 @@ impl fmt::Debug for TransportOptions {
 /// sockets come with the first request.
 pub struct Transport {
     pub(super) options: TransportOptions,
-    https: Mutex<Option<reqwest::Client>>,
-    http: Mutex<Option<reqwest::Client>>,
+    clients: Mutex<HashMap<Place, reqwest::Client>>,
+    private: PrivateNames,
     pub(super) state: Mutex<State>,
+}
+
+/// Where a request goes, as far as it matters to the HTTP client: connections are not shared between places.
+#[derive(PartialEq, Eq, Hash)]
+enum Place {
+    /// A registry itself; named only where certificates are kept for it.
+    Home { plain: bool, host: Option<String> },
+    /// Another host than the registry, which itself is in a private network.
+    Neighbour { plain: bool },
+    /// Another host, which must not lead into a private network.
+    Away { plain: bool },
 }
 
 impl fmt::Debug for Transport {
@@ -60,6 +98,13 @@ impl fmt::Debug for Transport {
 
 #[derive(Default)]
 pub(super) struct State {
+    // Hosts that were heard once, and the turns of those who wait for that.
+    pub(super) met: HashSet<String>,
+    pub(super) greetings: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
+    // What helper programs said, by host and helper.
+    pub(super) helped: HashMap<(String, String), Option<Credential>>,
+    pub(super) certificates: HashMap<String, Arc<HostCertificates>>,
+    pub(super) capabilities: HashMap<(String, String), Capabilities>,
     // Loopback hosts that answered the TLS greeting in plain text.
     pub(super) plain: HashSet<String>,
     pub(super) challenges: HashMap<String, Asked>,
@@ -92,7 +137,7 @@ impl Transport {
         for host in &mut options.http_hosts {
             *host = canonical_host(host);
         }
-        Ok(Transport { options, https: Mutex::new(None), http: Mutex::new(None), state: Mutex::default() })
+        Ok(Transport { options, clients: Mutex::default(), private: PrivateNames::default(), state: Mutex::default() })
     }
 
     /// Tells that `repository` will be written to, so that the first token already allows it: one token instead of two.
@@ -100,17 +145,66 @@ impl Transport {
         lock(&self.state).pushing.insert((canonical_host(host), repository.to_owned()));
     }
 
-    pub(super) fn client(&self, url: &Url) -> Result<reqwest::Client> {
+    /// The certificates that folders hold for a host, read at the first look.
+    pub(super) fn certificates(&self, host: &str) -> Result<Arc<HostCertificates>> {
+        if self.options.certs_dirs.is_empty() {
+            return Ok(Arc::default());
+        }
+        if let Some(known) = lock(&self.state).certificates.get(host) {
+            return Ok(known.clone());
+        }
+        let found = Arc::new(HostCertificates::read(&self.options.certs_dirs, host)?);
+        lock(&self.state).certificates.insert(host.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    /// The HTTP client for `url`, in a request that is about the registry `base`.
+    pub(super) fn client(&self, base: &Url, url: &Url) -> Result<reqwest::Client> {
         let plain = url.scheme() == "http";
-        let mut slot = lock(if plain { &self.http } else { &self.https });
-        if let Some(client) = slot.as_ref() {
+        let home = base.host_str().unwrap_or_default();
+        let place = match url.host_str() == base.host_str() {
+            true => {
+                let host = match url.port() {
+                    Some(port) => format!("{home}:{port}"),
+                    None => home.to_owned(),
+                };
+                let own = !plain && !self.certificates(&host)?.is_empty();
+                Place::Home { plain, host: own.then_some(host) }
+            }
+            false if realm::is_private(base) || self.private.contains(home) => Place::Neighbour { plain },
+            false => Place::Away { plain },
+        };
+        let mut clients = lock(&self.clients);
+        if let Some(client) = clients.get(&place) {
             return Ok(client.clone());
         }
-        let client = match plain {
-            true => tls::http_client(&self.options.user_agent)?,
-            false => tls::https_client(&self.options.ca_pem, &self.options.user_agent)?,
+        let setup = Setup {
+            user_agent: &self.options.user_agent,
+            proxies: &self.options.proxies,
+            resolver: Resolver {
+                public_only: matches!(place, Place::Away { .. }),
+                exempt: self.options.proxies.hosts().collect(),
+                private: self.private.clone(),
+                fixed: self.options.addresses.clone(),
+            },
         };
-        *slot = Some(client.clone());
+        let client = match plain {
+            true => tls::http_client(setup)?,
+            false => {
+                let own = match &place {
+                    Place::Home { host: Some(host), .. } => self.certificates(host)?,
+                    _ => Arc::default(),
+                };
+                let mut extra: Vec<&[u8]> = self.options.ca_pem.iter().map(Vec::as_slice).collect();
+                extra.extend(own.authorities.iter().map(Vec::as_slice));
+                let identity = match place {
+                    Place::Home { .. } => own.client.as_ref().or(self.options.client_certificate.as_ref()),
+                    _ => None,
+                };
+                tls::https_client(&Trust { system: !self.options.replace_system_ca, extra, identity }, setup)?
+            }
+        };
+        clients.insert(place, client.clone());
         Ok(client)
     }
 }

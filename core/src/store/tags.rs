@@ -12,7 +12,7 @@ use crate::call::Call;
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::oci::{Descriptor, Document, RegistryRef, media_type};
-use crate::registry::{FetchedManifest, Transport};
+use crate::registry::{FetchedManifest, Referrers, Transport};
 
 /// What cosign 3.1 writes as artifact type of every entry of a fallback index (sigstore/cosign#4641): it may be a bundle.
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
@@ -75,18 +75,20 @@ impl Tags {
     /// Bundles are found through the referrers API, or through the index behind the tag `sha256-<hex>` without it.
     async fn bundles(&self, subject: &Digest, call: &Call) -> Result<bool> {
         let (host, repository) = (self.image.registry(), self.image.repository());
-        let (bytes, fallback) = match self.transport.referrers(host, repository, subject, call).await? {
-            Some(bytes) => (bytes, false),
-            None => match self.manifest(&legacy::tag(subject, ""), call).await? {
+        let (entries, fallback) = match self.transport.referrers(host, repository, subject, None, call).await? {
+            Referrers::Found(entries) => (entries, false),
+            Referrers::NoApi => match self.manifest(&legacy::tag(subject, ""), call).await? {
                 // GitLab answers the fallback tag with the subject itself (oras-project/oras-go#1396).
                 Some(found) if found.digest != *subject && found.media_type == media_type::OCI_INDEX => {
-                    (found.bytes, true)
+                    match Document::parse(&found.bytes, Some(media_type::OCI_INDEX))? {
+                        Document::Index(index) => (index.manifests, true),
+                        Document::Manifest(_) => return Ok(false),
+                    }
                 }
                 _ => return Ok(false),
             },
         };
-        let Document::Index(index) = Document::parse(&bytes, Some(media_type::OCI_INDEX))? else { return Ok(false) };
-        Ok(index.manifests.iter().any(|entry| match entry.descriptor.artifact_type.as_deref() {
+        Ok(entries.iter().any(|entry| match entry.descriptor.artifact_type.as_deref() {
             Some(artifact) => {
                 artifact.starts_with(media_type::SIGSTORE_BUNDLE_PREFIX) || (fallback && artifact == EMPTY_TYPE)
             }
@@ -104,7 +106,10 @@ impl Tags {
         };
         try_join(self.put_blob(&payload, call), self.put_blob(&image.config, call)).await?;
         let tag = legacy::tag(subject, suffix);
-        self.transport.put_manifest(host, repository, &tag, &image.media_type, &image.manifest, call).await?;
+        self.transport
+            .put_manifest(host, repository, &tag, &image.media_type, &image.manifest, call)
+            .await?
+            .stored()?;
         Ok(true)
     }
 }
