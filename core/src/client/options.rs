@@ -196,14 +196,20 @@ impl ClientOptions {
         if let Some(path) = var("REGISTRY_AUTH_FILE") {
             configs.push(DockerConfig::parse(&read(&path)?).map_err(|e| e.context(path.display()))?);
         }
+        let named = var("DOCKER_CONFIG").is_some();
         let docker = var("DOCKER_CONFIG").or_else(|| home.as_ref().map(|home| home.join(".docker")));
         let candidates = [
-            docker.map(|dir| dir.join("config.json")),
-            var("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json")),
-            config_home.map(|dir| dir.join("containers/auth.json")),
+            (docker.map(|dir| dir.join("config.json")), named),
+            (var("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json")), false),
+            (config_home.map(|dir| dir.join("containers/auth.json")), false),
         ];
-        for path in candidates.into_iter().flatten().filter(|path| path.is_file()) {
-            configs.extend(read(&path).and_then(|json| DockerConfig::parse(&json)).ok());
+        for (path, named) in candidates {
+            let Some(path) = path.filter(|path| path.is_file()) else { continue };
+            match read(&path).and_then(|json| DockerConfig::parse(&json)) {
+                Ok(config) => configs.push(config),
+                Err(error) if named => return Err(error.context(path.display())),
+                Err(_) => {}
+            }
         }
         options.transport.docker_configs = configs;
         options.allow_credential_helpers(true);
