@@ -685,3 +685,118 @@ fn only_from_env_reads_the_environment() {
         .unwrap();
     assert_eq!(far(ClientOptions::from_env().unwrap()).code(), Code::Protocol);
 }
+
+/// A server that says these bytes to everybody, whatever was asked, and hangs up.
+fn parrot(bytes: Vec<u8>) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+    let host = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|read| read > 2) {}
+            let _ = stream.write_all(&bytes);
+        }
+    });
+    host
+}
+
+#[test]
+fn an_answer_cut_at_any_byte_is_never_a_shorter_body() {
+    let digest = Digest::sha256(b"hello");
+    let blob = |host: String, size| block(open().get_blob(&host, "a", &digest, size, &Call::new()));
+    for good in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+    ] {
+        assert_eq!(blob(parrot(good.into()), 5).unwrap().unwrap(), b"hello");
+        for cut in 0..good.len() {
+            let error = blob(parrot(good[..cut].into()), 5).expect_err(&good[..cut]);
+            assert_eq!(error.code(), Code::Network, "{:?}", &good[..cut]);
+        }
+    }
+    // More than was announced is not part of the answer; less than was asked for is no blob.
+    assert!(blob(parrot(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello and more".to_vec()), 5).unwrap().is_some());
+    assert_eq!(
+        code(blob(parrot(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhellohello".to_vec()), 5)),
+        Code::TooLarge
+    );
+    assert_eq!(code(blob(parrot(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell".to_vec()), 5)), Code::Content);
+}
+
+#[test]
+fn a_flood_of_headers_is_refused() {
+    let flood = |header: String, times: usize| {
+        let bytes = format!("HTTP/1.1 200 OK\r\n{}Content-Length: 2\r\n\r\n{{}}", header.repeat(times));
+        block(open().get_manifest(&parrot(bytes.into_bytes()), "a", "v1", &Call::new()))
+    };
+    assert!(flood("X: y\r\n".to_owned(), 100).is_ok());
+    for (header, times) in [
+        ("X: y\r\n".to_owned(), 200),
+        (format!("X: {}\r\n", "y".repeat(1000)), 80),
+        (format!("X: {}\r\n", "y".repeat(1_000_000)), 1),
+    ] {
+        code(flood(header, times));
+    }
+}
+
+#[test]
+fn a_client_certificate_is_shown_to_the_registry_that_asks() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "one.key", "-out", "one.cert"])
+        .current_dir(dir.path())
+        .stderr(std::process::Stdio::null())
+        .status();
+    assert!(made.expect("openssl").success());
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let host = format!("127.0.0.1:{port}");
+    let mut server = std::process::Command::new("openssl")
+        .args(["s_server", "-www", "-quiet", "-accept", &host, "-cert", "one.cert", "-key", "one.key"])
+        .args(["-Verify", "1", "-verify_return_error", "-CAfile", "one.cert", "-partial_chain"])
+        .current_dir(dir.path())
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("openssl");
+    let patience = Instant::now();
+    while std::net::TcpStream::connect(&host).is_err() && patience.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // certs.d, with and without the client's half.
+    let folder = |name: &str, files: &[(&str, &str)]| {
+        let place = dir.path().join(name).join(&host);
+        std::fs::create_dir_all(&place).unwrap();
+        for (from, to) in files {
+            std::fs::copy(dir.path().join(from), place.join(to)).unwrap();
+        }
+        dir.path().join(name)
+    };
+    let whole = folder("whole", &[("one.cert", "ca.crt"), ("one.cert", "me.cert"), ("one.key", "me.key")]);
+    let half = folder("half", &[("one.cert", "ca.crt")]);
+    let keyless = folder("keyless", &[("one.cert", "me.cert")]);
+    let ask = |certs_dirs: Vec<std::path::PathBuf>| {
+        let options = TransportOptions { certs_dirs, replace_system_ca: true, ..Default::default() };
+        code(block(quick(options).get_manifest(&host, "a", "v1", &Call::new())))
+    };
+    // The server's web page shows that the connection was made.
+    let found = [ask(vec![dir.path().join("nothing"), whole]), ask(vec![half]), ask(vec![keyless])];
+    let mut options = ClientOptions::default();
+    let pem = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    options.set_ca_pem(&pem("one.cert")).set_retry_base(Duration::ZERO);
+    options.set_client_certificate(&pem("one.cert"), &pem("one.key")).unwrap();
+    let client = cosign_core::blocking::Client::new(options).unwrap();
+    let image = format!("{host}/team/app:v1").parse().unwrap();
+    let through_options = client.resolve(&image, &Call::new()).unwrap_err().code();
+    let _ = server.kill();
+    let _ = server.wait();
+    assert_eq!(found[0], Code::Protocol);
+    assert!(matches!(found[1], Code::Tls | Code::Network), "{:?}", found[1]);
+    assert_eq!(found[2], Code::Io);
+    assert_eq!(through_options, Code::Protocol);
+    let mut options = ClientOptions::default();
+    assert_eq!(code(options.set_client_certificate(&pem("one.cert"), b"no key").map(|_| ())), Code::Argument);
+}
