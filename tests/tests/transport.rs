@@ -786,7 +786,7 @@ fn a_client_certificate_is_shown_to_the_registry_that_asks() {
     let found = [ask(vec![dir.path().join("nothing"), whole]), ask(vec![half]), ask(vec![keyless])];
     let mut options = ClientOptions::default();
     let pem = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
-    options.set_ca_pem(&pem("one.cert")).set_retry_base(Duration::ZERO);
+    options.set_ca_pem(&pem("one.cert")).unwrap().set_retry_base(Duration::ZERO);
     options.set_client_certificate(&pem("one.cert"), &pem("one.key")).unwrap();
     let client = cosign_core::blocking::Client::new(options).unwrap();
     let image = format!("{host}/team/app:v1").parse().unwrap();
