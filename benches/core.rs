@@ -58,7 +58,6 @@ fn judgement(c: &mut Criterion) {
                     })
                     .collect(),
                 unread: Vec::new(),
-                bundles_not_read: false,
             };
             judge(&evidence, &policy, Conditions::default()).unwrap().count()
         });

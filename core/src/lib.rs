@@ -69,7 +69,7 @@ pub mod store;
 #[cfg(feature = "client")]
 pub use client::blocking;
 #[cfg(feature = "client")]
-pub use client::{Client, ClientOptions, SignOptions, Signed, TriangulateOptions, VerifyOptions};
+pub use client::{Client, ClientOptions, Format, SignOptions, Signed, TriangulateOptions, VerifyOptions};
 
 pub use call::{Call, Cancel};
 pub use crypto::KeyAlgorithm;

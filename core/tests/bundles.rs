@@ -40,13 +40,7 @@ fn image() -> Digest {
 }
 
 fn evidence(signatures: Vec<SignatureEvidence>) -> Evidence {
-    Evidence {
-        digest: image(),
-        reference: format!("registry.test/a@{IMAGE}"),
-        signatures,
-        unread: Vec::new(),
-        bundles_not_read: false,
-    }
+    Evidence { digest: image(), reference: format!("registry.test/a@{IMAGE}"), signatures, unread: Vec::new() }
 }
 
 fn bundle_evidence(bundle: &[u8]) -> SignatureEvidence {

@@ -12,7 +12,7 @@ use cosign_core::blocking::Client;
 use cosign_core::bundle::legacy;
 use cosign_core::verify::{CheckResult, Verdict};
 use cosign_core::{
-    Call, Cancel, ClientOptions, Code, Digest, Error, ImageRef, KeyAlgorithm, Policy, PrivateKey, SignOptions,
+    Call, Cancel, ClientOptions, Code, Digest, Error, Format, ImageRef, KeyAlgorithm, Policy, PrivateKey, SignOptions,
     VerifyOptions,
 };
 use serde_json::{Value, json};
@@ -512,6 +512,39 @@ fn an_entry_without_a_name_is_signed_and_can_be_named_in_the_same_step() {
 }
 
 #[test]
+fn bundles_are_signed_and_verified_beside_legacy_signatures() {
+    let layout = Fixture::new();
+    let bundle = SignOptions { format: Format::Bundle, ..Default::default() };
+    let only = |format| VerifyOptions { format: Some(format), ..Default::default() };
+    let signed = client().sign(&layout.image(), key(1), &bundle, &Call::new()).unwrap();
+    assert_eq!((signed.added(), signed.signatures().len()), (true, 1));
+    assert_eq!(layout.verify(&policy(&[1])).unwrap(), 1);
+    assert_eq!(code(layout.verify(&policy(&[0]))), Code::NoSignatureMatches);
+    assert_eq!(code(verify_with(&layout.image(), &policy(&[1]), &only(Format::Legacy))), Code::NoSignatures);
+    // Each format alone, and a threshold that takes one signer of each.
+    layout.sign(key(0)).unwrap();
+    assert_eq!(verify_with(&layout.image(), &policy(&[0]), &only(Format::Legacy)).unwrap(), 1);
+    assert_eq!(code(verify_with(&layout.image(), &policy(&[0]), &only(Format::Bundle))), Code::NoSignatureMatches);
+    let mut two = policy(&[0, 1]);
+    two.set_threshold(2);
+    assert_eq!(layout.verify(&two).unwrap(), 2);
+    let both = SignOptions { format: Format::Both, ..Default::default() };
+    let signed = client().sign(&layout.image(), key(2), &both, &Call::new()).unwrap();
+    assert_eq!(signed.signatures().len(), 2);
+    assert_eq!(layout.verify(&policy(&[2])).unwrap(), 2);
+    // The bundle's manifest is changed: it is missed, not overlooked.
+    let index = layout.index();
+    let entries = index["manifests"].as_array().unwrap();
+    let entry = entries.iter().find(|entry| entry["artifactType"].is_string()).unwrap();
+    let blob = layout.blob(entry["digest"].as_str().unwrap());
+    let mut bytes = fs::read(&blob).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&blob, &bytes).unwrap();
+    assert_eq!(code(layout.verify(&policy(&[1]))), Code::Content);
+    assert_eq!(layout.verify(&policy(&[0])).unwrap(), 1);
+}
+
+#[test]
 fn bundles_are_named_and_never_called_no_signatures() {
     let layout = Fixture::new();
     let digest = layout.image_digest().to_string();
@@ -528,10 +561,10 @@ fn bundles_are_named_and_never_called_no_signatures() {
         "subject": {"mediaType": "application/vnd.oci.image.manifest.v1+json", "size": size, "digest": digest},
     });
     layout.put(manifest.to_string().as_bytes());
-    assert_eq!(code(layout.verify(&policy(&[0]))), Code::Unsupported);
+    assert_eq!(code(layout.verify(&policy(&[0]))), Code::NoSignatureMatches);
     layout.sign(key(0)).unwrap();
     assert_eq!(layout.verify(&policy(&[0])).unwrap(), 1);
-    assert_eq!(code(layout.verify(&policy(&[1]))), Code::Unsupported);
+    assert_eq!(code(layout.verify(&policy(&[1]))), Code::NoSignatureMatches);
 }
 
 #[test]

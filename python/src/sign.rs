@@ -50,7 +50,8 @@ impl Signer {
     ) -> PyResult<SignedImage> {
         let reference = crate::inputs::image(py, image)?;
         let annotations = pairs(annotations, "annotations")?;
-        let options = SignOptions { annotations, identity, docker_media_types, layout_tag, tag_suffix };
+        let options =
+            SignOptions { annotations, identity, docker_media_types, layout_tag, tag_suffix, ..SignOptions::default() };
         let key = self.key.get().key(py)?;
         let call = self.client.call(py, timeout)?;
         let (client, bounds, local) = (self.client.clone(), call.clone(), reference.is_local());

@@ -45,7 +45,12 @@ impl Verifier {
         any_payload_type: bool,
     ) -> PyResult<VerifiedImage> {
         let reference = crate::inputs::image(py, image)?;
-        let options = VerifyOptions { check_claims: !insecure_ignore_claims, tag_suffix, any_payload_type };
+        let options = VerifyOptions {
+            check_claims: !insecure_ignore_claims,
+            tag_suffix,
+            any_payload_type,
+            ..VerifyOptions::default()
+        };
         let policy = self.policy.get().0.clone();
         let call = self.client.call(py, timeout)?;
         let (client, bounds, local) = (self.client.clone(), call.clone(), reference.is_local());

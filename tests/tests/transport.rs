@@ -417,6 +417,7 @@ fn tags_are_listed_from_the_prefix_on_and_no_further() {
 #[test]
 fn a_list_of_tags_ends_at_16_mib_and_10_000_with_the_prefix() {
     let registry = Registry::start();
+    registry.add_image("team/app", "v1");
     registry.fault("/tags/", Fault::Endless);
     let list = |prefix: &str| block(open().list_tags(&registry.host(), "team/app", prefix, None, &Call::new()));
     assert_eq!(code(list("m.")), Code::TooLarge);

@@ -11,8 +11,8 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
-pub use options::{ClientOptions, SignOptions, TriangulateOptions, VerifyOptions};
-pub use sign::Signed;
+pub use options::{ClientOptions, Format, SignOptions, TriangulateOptions, VerifyOptions};
+pub use sign::{Signed, StoredSignature};
 
 use crate::error::{Code, Error, Result};
 use crate::oci::ImageRef;

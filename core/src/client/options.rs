@@ -236,9 +236,44 @@ fn files(folder: &std::path::Path) -> Result<Vec<std::path::PathBuf>> {
     Ok(paths)
 }
 
+/// The format of a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// cosign's signature image `sha256-<hex>.sig`, which cosign 1 to 3, skopeo and podman read.
+    #[default]
+    Legacy,
+    /// A sigstore bundle that refers to the image, as cosign 3 writes it.
+    Bundle,
+    /// Both, for signing.
+    Both,
+}
+
+impl Format {
+    /// `legacy`, `bundle` or `both`.
+    ///
+    /// # Errors
+    /// [`Code::Argument`] for any other name.
+    pub fn parse(name: &str) -> Result<Format> {
+        match name {
+            "legacy" => Ok(Format::Legacy),
+            "bundle" => Ok(Format::Bundle),
+            "both" => Ok(Format::Both),
+            other => {
+                let shown: String = other.chars().take(40).collect();
+                Err(Error::new(Code::Argument, format!("the format {shown:?} is not legacy, bundle or both")))
+            }
+        }
+    }
+}
+
 /// How to sign.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignOptions {
+    /// The format to write; legacy unless another is asked for.
+    pub format: Format,
+    /// Whether a journal protects the signature from concurrent signers (default yes). Without it signing takes fewer
+    /// requests, and signatures can be lost.
+    pub journal: bool,
     /// Signed annotations, in any order; a name given twice must have one value.
     pub annotations: Vec<(String, String)>,
     /// What the payload calls the image instead of its repository; cosign's `--sign-container-identity`.
@@ -251,20 +286,47 @@ pub struct SignOptions {
     pub tag_suffix: Option<String>,
 }
 
+impl Default for SignOptions {
+    fn default() -> Self {
+        SignOptions {
+            format: Format::Legacy,
+            journal: true,
+            annotations: Vec::new(),
+            identity: None,
+            docker_media_types: false,
+            layout_tag: None,
+            tag_suffix: None,
+        }
+    }
+}
+
 /// How to verify.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyOptions {
     /// Whether the payload's claims are checked; cosign's `--check-claims`. Switching it off is reported.
     pub check_claims: bool,
+    /// The only format that is looked for; `None` and [`Format::Both`]: both.
+    pub format: Option<Format>,
+    /// Whether the journal is read when nothing acceptable was found in the standard places (default yes).
+    pub journal: bool,
     /// Accepts payloads of any `type`; reported when used.
     pub any_payload_type: bool,
+    /// Counts attestations by an accepted key as signatures too, as cosign 3.1 does; reported when used.
+    pub any_predicate_type: bool,
     /// The suffix of the signature tag: `.sig`, or `.cosign` as in 2021.
     pub tag_suffix: Option<String>,
 }
 
 impl Default for VerifyOptions {
     fn default() -> Self {
-        VerifyOptions { check_claims: true, any_payload_type: false, tag_suffix: None }
+        VerifyOptions {
+            check_claims: true,
+            format: None,
+            journal: true,
+            any_payload_type: false,
+            any_predicate_type: false,
+            tag_suffix: None,
+        }
     }
 }
 

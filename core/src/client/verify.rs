@@ -1,21 +1,43 @@
-//! verify: resolve, read the evidence, judge it once.
+//! verify: resolve, read both formats side by side, judge each signature once.
 
-use super::{Client, VerifyOptions};
-use crate::bundle::legacy;
+use futures_util::future::{Either, join, ready};
+use futures_util::{StreamExt, stream};
+use tokio::sync::Semaphore;
+
+use super::{Client, Format, VerifyOptions};
+use crate::bundle::{legacy, referrer, sigstore};
 use crate::call::Call;
 use crate::error::{Code, Error, Result};
 use crate::oci::{Descriptor, ImageRef, Manifest};
-use crate::payload::simple_signing;
+use crate::payload::{simple_signing, statement};
 use crate::registry::limits;
-use crate::store::Store;
-use crate::verify::{self, Conditions, Evidence, LegacySignature, Payload, SignatureEvidence, Unread};
+use crate::store::{Image, Referring, Store, StoredManifest};
+use crate::verify::{BundleSignature, Conditions, Judge, LegacySignature, Payload, SignatureEvidence, Unread};
 use crate::verify::{Policy, Verification, Verified};
 
-/// Payload bytes held for one verification.
-const MAX_PAYLOADS: u64 = 8 << 20;
+/// Requests of one verification that are under way together.
+const AT_ONCE: usize = 16;
+/// Payload and bundle bytes in flight for one verification, in KiB.
+const IN_FLIGHT: u32 = 8 << 10;
+
+/// What one verification reads from.
+struct Reader<'a> {
+    store: &'a dyn Store,
+    image: &'a Image,
+    /// Payloads that need not be fetched: if the layer's digest is theirs, they are it.
+    guesses: Vec<Vec<u8>>,
+    room: Semaphore,
+    call: &'a Call,
+}
+
+/// What the standard places hold.
+type Found<T> = Option<std::result::Result<T, Unread>>;
 
 impl Client {
     /// Verifies that `image` is signed as `policy` demands. A tag is resolved once; use the result's digest from here on.
+    ///
+    /// Signatures of both formats are looked for at the same time; the policy may be met by either, or by both together.
+    /// Only when it is not met is the journal read, where signatures wait that a concurrent signer has overwritten.
     ///
     /// # Errors
     /// [`Code::NoSignatures`], [`Code::NoSignatureMatches`], [`Code::Threshold`]: evidence was read and refused; the
@@ -35,94 +57,289 @@ impl Client {
         let conditions = Conditions {
             check_claims: options.check_claims,
             any_payload_type: options.any_payload_type,
+            any_predicate_type: options.any_predicate_type,
             seed_form: suffix == legacy::SUFFIX_2021,
-            any_predicate_type: false,
         };
         let store = self.store(image, None)?;
-        let digest = store.image(call).await?.digest;
-        let mut evidence = Evidence {
-            reference: store.pinned(&digest),
-            digest,
-            signatures: Vec::new(),
-            unread: Vec::new(),
-            bundles_not_read: false,
-        };
-        read_legacy(store.as_ref(), suffix, call, &mut evidence).await?;
-        match verify::judge(&evidence, policy, conditions) {
-            // "No signatures" must not be said while signatures of another format are there.
-            Err(refused)
-                if matches!(refused.code(), Code::NoSignatures | Code::NoSignatureMatches | Code::Threshold) =>
-            {
-                match store.has_bundles(&evidence.digest, call).await {
-                    Ok(found) => evidence.bundles_not_read = found,
-                    Err(error) => unread(&mut evidence, "referrers".to_owned(), error)?,
-                }
-                verify::judge(&evidence, policy, conditions)
+        let found = store.image(call).await?;
+        let reference = store.pinned(&found.digest);
+        let mut judge = Judge::new(&found.digest, &reference, policy, conditions)?;
+        let demanded = policy.annotations().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let mut guesses = Vec::new();
+        // A layout costs no request, and its damage is to be told.
+        if !image.is_local() {
+            guesses.push(simple_signing::write(&found.identity, &found.digest, &Default::default()));
+            if !policy.annotations().is_empty() {
+                guesses.push(simple_signing::write(&found.identity, &found.digest, &demanded));
             }
-            outcome => outcome,
+        }
+        let reader =
+            Reader { store: store.as_ref(), image: &found, guesses, room: Semaphore::new(IN_FLIGHT as usize), call };
+
+        let (tag, referring) = reader.places(suffix, options.format).await?;
+        let place = store.signature_reference(&found.digest, suffix);
+        if let Some(tag) = &tag {
+            reader.legacy(tag, &place, &mut judge).await?;
+        }
+        if let Some(referring) = &referring {
+            reader.bundles(referring, conditions, &mut judge).await?;
+        }
+        if !judge.is_met() && options.journal {
+            reader.journal(suffix, options.format, &tag, &referring, conditions, &mut judge).await?;
+        }
+        judge.finish()
+    }
+}
+
+impl Reader<'_> {
+    /// The standard places of the formats asked for.
+    async fn places(
+        &self,
+        suffix: &str,
+        format: Option<Format>,
+    ) -> Result<(Found<Option<StoredManifest>>, Found<Referring>)> {
+        let subject = &self.image.digest;
+        let tag = match format {
+            Some(Format::Bundle) => Either::Left(ready(None)),
+            _ => Either::Right(async { Some(self.store.signature_image(subject, suffix, self.call).await) }),
+        };
+        let referring = match format {
+            Some(Format::Legacy) => Either::Left(ready(None)),
+            _ => Either::Right(async { Some(self.store.referring(subject, self.call).await) }),
+        };
+        let (tag, referring) = join(tag, referring).await;
+        let place = self.store.signature_reference(subject, suffix);
+        let tag = tag.map(|tag| self.read(tag, &place)).transpose()?;
+        let referring = referring.map(|found| self.read(found, "referrers")).transpose()?;
+        Ok((tag, referring))
+    }
+
+    /// What was read, or the note that a place could not be; a call that was stopped ends instead.
+    fn read<T>(&self, outcome: Result<T>, place: &str) -> Result<std::result::Result<T, Unread>> {
+        match outcome {
+            Ok(found) => Ok(Ok(found)),
+            Err(error) => {
+                // A server that keeps silent is a place that could not be read; only the caller's own limits end the call.
+                self.call.check()?;
+                if error.code() == Code::Internal {
+                    return Err(error);
+                }
+                Ok(Err(Unread { place: place.to_owned(), error: error.context(place) }))
+            }
         }
     }
-}
 
-/// Notes a place that could not be read; a call that was stopped ends instead.
-fn unread(evidence: &mut Evidence, place: String, error: Error) -> Result<()> {
-    if matches!(error.code(), Code::Cancelled | Code::Timeout | Code::Internal) {
-        return Err(error);
-    }
-    evidence.unread.push(Unread { place, error });
-    Ok(())
-}
-
-async fn read_legacy(store: &dyn Store, suffix: &str, call: &Call, evidence: &mut Evidence) -> Result<()> {
-    let place = store.signature_reference(&evidence.digest, suffix);
-    let manifest = match store.signature_image(&evidence.digest, suffix, call).await {
-        Ok(None) => return Ok(()),
-        Ok(Some(stored)) => Manifest::parse(&stored.bytes, Some(&stored.media_type)).and_then(|manifest| {
+    async fn legacy(
+        &self,
+        tag: &std::result::Result<Option<StoredManifest>, Unread>,
+        place: &str,
+        judge: &mut Judge<'_>,
+    ) -> Result<()> {
+        let stored = match tag {
+            Ok(None) => return Ok(()),
+            Ok(Some(stored)) => stored,
+            Err(unread) => {
+                judge.unread(unread);
+                return Ok(());
+            }
+        };
+        let parsed = Manifest::parse(&stored.bytes, Some(&stored.media_type)).and_then(|manifest| {
             legacy::check_layer_count(manifest.layers.len())?;
             Ok(manifest)
-        }),
-        Err(error) => Err(error),
-    };
-    let manifest = match manifest {
-        Ok(manifest) => manifest,
-        Err(error) => return unread(evidence, place.clone(), error.context(&place)),
-    };
-    let mut left = MAX_PAYLOADS;
-    for (layer, descriptor) in manifest.layers.into_iter().enumerate() {
-        call.check()?;
-        let payload = match read_payload(store, &descriptor, &mut left, call).await {
-            Ok(bytes) => Payload::Read(bytes),
-            Err(error) if matches!(error.code(), Code::Cancelled | Code::Timeout) => return Err(error),
-            // These say what the place has, not that it could not be asked.
-            Err(error) if matches!(error.code(), Code::Content | Code::TooLarge | Code::SignatureInvalid) => {
-                Payload::Bad(error)
+        });
+        match self.read(parsed, place)? {
+            Ok(manifest) => {
+                let layers = manifest.layers.into_iter().enumerate();
+                self.layers(layers.map(|(n, layer)| (place.to_owned(), n, layer)), judge).await
             }
+            Err(unread) => {
+                judge.unread(&unread);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads the payloads of layers side by side and shows them to the judge in their order.
+    async fn layers(
+        &self,
+        layers: impl Iterator<Item = (String, usize, Descriptor)>,
+        judge: &mut Judge<'_>,
+    ) -> Result<()> {
+        let reads = layers.map(|(place, layer, descriptor)| async move {
+            let payload = self.payload(&descriptor).await;
+            (SignatureEvidence::Legacy(LegacySignature { place, layer, descriptor, payload: payload.0 }), payload.1)
+        });
+        let mut reads = stream::iter(reads).buffered(AT_ONCE);
+        while let Some((signature, _room)) = reads.next().await {
+            self.call.check()?;
+            judge.signature(&signature);
+        }
+        Ok(())
+    }
+
+    /// The payload of a layer, with the room it takes.
+    async fn payload(&self, layer: &Descriptor) -> (Payload, Option<tokio::sync::SemaphorePermit<'_>>) {
+        let bad = |code: Code, what: String| (Payload::Bad(Error::new(code, what)), None);
+        if !layer.annotations.contains_key(legacy::SIGNATURE) {
+            return bad(Code::SignatureInvalid, "the layer has no signature annotation".to_owned());
+        }
+        if layer.bad_data {
+            let what = format!("the layer's inline data is not what its digest {} and size say", layer.digest);
+            return bad(Code::Content, what);
+        }
+        if let Some(data) = &layer.data {
+            return (Payload::Read(data.clone()), None);
+        }
+        let is = |guess: &&Vec<u8>| guess.len() as u64 == layer.size && layer.digest.matches(guess);
+        if let Some(guess) = self.guesses.iter().find(is) {
+            return (Payload::Read(guess.clone()), None);
+        }
+        if layer.size > simple_signing::MAX_BYTES as u64 {
+            let what = format!("the payload is declared with {} bytes, more than any payload has", layer.size);
+            return bad(Code::TooLarge, what);
+        }
+        self.content(layer, simple_signing::MAX_BYTES as u64, "payload").await
+    }
+
+    /// What a descriptor names: read, refused or unread.
+    async fn content(
+        &self,
+        descriptor: &Descriptor,
+        cap: u64,
+        what: &str,
+    ) -> (Payload, Option<tokio::sync::SemaphorePermit<'_>>) {
+        let size = u32::try_from(descriptor.size / 1024).unwrap_or(IN_FLIGHT).saturating_add(1).min(IN_FLIGHT);
+        let Ok(room) = self.room.acquire_many(size).await else {
+            return (Payload::Unread(Error::new(Code::Internal, "no room to read")), None);
+        };
+        let payload = match self.store.blob(descriptor, cap, self.call).await {
+            Ok(Some(bytes)) => Payload::Read(bytes),
+            Ok(None) => Payload::Bad(Error::new(Code::Content, format!("the {what} {} is missing", descriptor.digest))),
+            // Whole and something else: the place has said what it has. All other errors only say that it was not heard.
+            Err(error) if error.detail("evidence").is_some() => Payload::Bad(error),
             Err(error) => Payload::Unread(error),
         };
-        let signature = LegacySignature { place: place.clone(), layer, descriptor, payload };
-        evidence.signatures.push(SignatureEvidence::Legacy(signature));
+        (payload, Some(room))
     }
-    Ok(())
-}
 
-async fn read_payload(store: &dyn Store, layer: &Descriptor, left: &mut u64, call: &Call) -> Result<Vec<u8>> {
-    if !layer.annotations.contains_key(legacy::SIGNATURE) {
-        return Err(Error::new(Code::SignatureInvalid, "the layer has no signature annotation"));
+    async fn bundles(
+        &self,
+        referring: &std::result::Result<Referring, Unread>,
+        conditions: Conditions,
+        judge: &mut Judge<'_>,
+    ) -> Result<()> {
+        match referring {
+            Ok(referring) => self.entries(&referring.entries, conditions, judge).await,
+            Err(unread) => {
+                judge.unread(unread);
+                Ok(())
+            }
+        }
     }
-    if layer.bad_data {
-        let what = format!("the layer's inline data is not what its digest {} and size say", layer.digest);
-        return Err(Error::new(Code::Content, what));
+
+    /// Reads the manifests of `entries` and the bundles in them, and shows those to the judge in their order.
+    async fn entries(&self, entries: &[Descriptor], conditions: Conditions, judge: &mut Judge<'_>) -> Result<()> {
+        // An attestation says so in its entry; to pass it over costs nothing, and whoever could lie there could delete it.
+        let (mut wanted, mut passed) = (Vec::new(), 0_usize);
+        for entry in entries {
+            let kind = entry.annotations.get(referrer::PREDICATE_TYPE);
+            if !conditions.any_predicate_type && kind.is_some_and(|kind| kind != statement::COSIGN_SIGN) {
+                passed = passed.saturating_add(1);
+            } else {
+                wanted.push(entry.clone());
+            }
+        }
+        if passed > 0 {
+            judge.note(format!("{passed} attestations were passed over"));
+        }
+        let reads = wanted.into_iter().enumerate().map(|(index, entry)| async move {
+            let place = self.store.pinned(&entry.digest);
+            (place, index, self.bundle(&entry, conditions).await)
+        });
+        let mut reads = stream::iter(reads).buffered(AT_ONCE);
+        while let Some((place, index, read)) = reads.next().await {
+            self.call.check()?;
+            match read {
+                Ok(None) => {}
+                Ok(Some((descriptor, bundle, _room))) => {
+                    judge.signature(&SignatureEvidence::Bundle(BundleSignature { place, index, descriptor, bundle }));
+                }
+                Err(error) => {
+                    if let Err(unread) = self.read(Err::<(), _>(error), &place)? {
+                        judge.unread(&unread);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
-    if let Some(data) = &layer.data {
-        return Ok(data.clone());
+
+    /// The bundle behind one entry; `None` when the manifest is something else.
+    #[allow(clippy::type_complexity)]
+    async fn bundle(
+        &self,
+        entry: &Descriptor,
+        conditions: Conditions,
+    ) -> Result<Option<(Descriptor, Payload, Option<tokio::sync::SemaphorePermit<'_>>)>> {
+        let bad = |error: Error| Ok(Some((entry.clone(), Payload::Bad(error), None)));
+        let Some(stored) = self.store.manifest(entry, self.call).await? else {
+            // Listed and gone: nobody's signature, if it was one.
+            return Ok(None);
+        };
+        let declared = Some(stored.media_type.as_str()).filter(|declared| !declared.is_empty());
+        let manifest = match Manifest::parse(&stored.bytes, declared) {
+            Ok(manifest) => manifest,
+            Err(error) => return bad(error),
+        };
+        if manifest.subject.as_ref().is_none_or(|subject| subject.digest != self.image.digest) {
+            return Ok(None);
+        }
+        let layer = match referrer::bundle_layer(&manifest) {
+            Ok(Some(layer)) => layer.clone(),
+            Ok(None) => return Ok(None),
+            Err(error) => return bad(error),
+        };
+        if let Some(data) = &layer.data {
+            let data = data.clone();
+            return Ok(Some((layer, Payload::Read(data), None)));
+        }
+        let cap = if conditions.any_predicate_type { sigstore::MAX_ATTESTATION_BYTES } else { sigstore::MAX_BYTES };
+        let (payload, room) = self.content(&layer, cap as u64, "bundle").await;
+        Ok(Some((layer, payload, room)))
     }
-    if layer.size > simple_signing::MAX_BYTES as u64 || layer.size > *left {
-        return Err(Error::new(
-            Code::TooLarge,
-            format!("the payload is declared with {} bytes, more than is read for one verification", layer.size),
-        ));
+
+    /// The journal: signatures that the standard places have lost.
+    async fn journal(
+        &self,
+        suffix: &str,
+        format: Option<Format>,
+        tag: &Found<Option<StoredManifest>>,
+        referring: &Found<Referring>,
+        conditions: Conditions,
+        judge: &mut Judge<'_>,
+    ) -> Result<()> {
+        let tag = tag.as_ref().and_then(|tag| tag.as_ref().ok()).and_then(Option::as_ref);
+        let referring = referring.as_ref().and_then(|found| found.as_ref().ok());
+        let found = self.store.journal(&self.image.digest, suffix, tag, referring, self.call).await;
+        let found = match self.read(found, "journal")? {
+            Ok(found) => found,
+            Err(unread) => {
+                judge.unread(&unread);
+                return Ok(());
+            }
+        };
+        for note in found.notes {
+            judge.note(note);
+        }
+        for (place, error) in found.unread {
+            judge.unread(&Unread { place, error });
+        }
+        if format != Some(Format::Bundle) {
+            self.layers(found.layers.into_iter().map(|(place, layer)| (place, 0, layer)), judge).await?;
+        }
+        if format != Some(Format::Legacy) {
+            self.entries(&found.bundles, conditions, judge).await?;
+        }
+        Ok(())
     }
-    *left = left.saturating_sub(layer.size);
-    let blob = store.blob(layer, simple_signing::MAX_BYTES as u64, call).await?;
-    blob.ok_or_else(|| Error::new(Code::Content, format!("the payload {} is missing", layer.digest)))
 }

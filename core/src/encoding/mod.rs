@@ -5,4 +5,5 @@ pub mod go_json;
 pub mod hex;
 pub mod pem;
 pub mod proto_json;
+pub mod rfc3339;
 pub mod strict_json;

@@ -58,7 +58,8 @@ impl Transport {
             return Err(ask.error(Code::Content, &why));
         }
         if !digest.matches(&bytes) {
-            return Err(ask.error(Code::Content, "the bytes served do not have the digest that was asked for"));
+            let error = ask.error(Code::Content, "the bytes served do not have the digest that was asked for");
+            return Err(error.with("evidence", "content"));
         }
         Ok(Some(bytes))
     }

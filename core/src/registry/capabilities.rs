@@ -31,6 +31,12 @@ impl Capabilities {
 }
 
 impl Transport {
+    /// Whether a repository's registry keeps lists of referrers, as far as it is known.
+    pub fn has_referrers(&self, host: &str, repository: &str) -> Option<bool> {
+        let key = (canonical_host(host), repository.to_owned());
+        lock(&self.state).capabilities.get(&key).and_then(Capabilities::referrers)
+    }
+
     pub(super) fn capabilities(&self, ask: &Ask<'_>) -> Capabilities {
         let key = (canonical_host(ask.host), ask.repository.to_owned());
         lock(&self.state).capabilities.get(&key).copied().unwrap_or_default()

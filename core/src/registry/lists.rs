@@ -203,6 +203,20 @@ impl Transport {
         self.walk_tags(host, repository, prefix, false, call).await
     }
 
+    /// The same from the whole list, for registries whose answer to the question of what follows a tag lacks some.
+    ///
+    /// # Errors
+    /// Those of [`Transport::list_tags`].
+    pub async fn list_all_tags(
+        &self,
+        host: &str,
+        repository: &str,
+        prefix: &str,
+        call: &Call,
+    ) -> Result<Option<TagList>> {
+        self.walk_tags(host, repository, prefix, false, &limits::with_deadline(call)).await
+    }
+
     async fn walk_tags(
         &self,
         host: &str,

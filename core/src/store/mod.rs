@@ -2,15 +2,17 @@
 
 pub mod journal;
 pub mod layout;
+mod lossless;
 pub mod tags;
 
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::bundle::legacy::SignatureImage;
+use crate::bundle::legacy::NewSignature;
 use crate::call::Call;
 use crate::digest::Digest;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::key::PublicKey;
 use crate::oci::Descriptor;
 
 pub use layout::Layout;
@@ -24,14 +26,16 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct Image {
     /// Its digest, computed from the bytes read unless the caller named it.
     pub digest: Digest,
+    /// Its descriptor, when its bytes were read: what a bundle refers to.
+    pub descriptor: Option<Descriptor>,
     /// What cosign writes as `docker-reference` when the caller gives no identity.
     pub identity: String,
     /// In a layout: its entry has no name, so tools that copy by name cannot tell it from its signatures.
     pub needs_name: bool,
 }
 
-/// A signature image as stored.
-#[derive(Debug, Clone)]
+/// A manifest as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredManifest {
     /// The exact bytes.
     pub bytes: Vec<u8>,
@@ -41,25 +45,93 @@ pub struct StoredManifest {
     pub digest: Digest,
 }
 
-/// What is to be stored after looking at what is there.
-#[derive(Debug, Clone)]
-pub enum Change {
-    /// Nothing: the signature is there already. Where that costs nothing, its payload is put back if it went.
-    Keep {
-        /// The signed payload.
-        payload: Vec<u8>,
+/// A signature that is to be stored.
+#[derive(Clone)]
+pub enum NewItem<'a> {
+    /// A layer of the signature image behind `sha256-<hex><suffix>`.
+    Layer {
+        /// The payload and its signature.
+        signature: &'a NewSignature,
+        /// Who signed: tells what is there already.
+        key: &'a PublicKey,
+        /// The suffix of the tag.
+        suffix: &'a str,
+        /// Docker's media types for a new image.
+        docker: bool,
     },
-    /// This image, with this new payload.
-    Write {
-        /// The signature image.
-        image: SignatureImage,
-        /// The payload of the layer that was added.
-        payload: Vec<u8>,
+    /// A sigstore bundle that refers to the image.
+    Bundle {
+        /// The bundle.
+        json: &'a [u8],
+        /// Its statement's predicate type.
+        predicate_type: &'a str,
     },
 }
 
-/// Decides what to store. Called again when what is there has changed in between.
-pub type Merge<'a> = &'a (dyn Fn(Option<&StoredManifest>) -> Result<Change> + Send + Sync);
+/// How well a signature is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Protection {
+    /// Where every tool finds it, and no concurrent signer can make it unseen.
+    Stored,
+    /// Where every tool finds it; for this reason a concurrent or late writer may have overwritten it unseen.
+    StoredUnprotected(String),
+    /// Only in the journal, for this reason: this library finds it, other tools do not.
+    JournalOnly(String),
+}
+
+impl Protection {
+    /// `stored`, `stored_unprotected` or `journal_only`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Protection::Stored => "stored",
+            Protection::StoredUnprotected(_) => "stored_unprotected",
+            Protection::JournalOnly(_) => "journal_only",
+        }
+    }
+
+    /// Why it is not `stored`.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Protection::Stored => None,
+            Protection::StoredUnprotected(why) | Protection::JournalOnly(why) => Some(why),
+        }
+    }
+}
+
+/// What became of a [`NewItem`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Added {
+    /// The name of the place: what `triangulate` prints for a layer, the pinned manifest for a bundle.
+    pub place: String,
+    /// False when it was there already.
+    pub added: bool,
+    /// How well it is stored.
+    pub protection: Protection,
+}
+
+/// The manifests that refer to an image, as far as they may be bundles.
+#[derive(Debug, Clone, Default)]
+pub struct Referring {
+    /// Their descriptors, each digest once.
+    pub entries: Vec<Descriptor>,
+    /// The journal's entries among them, which are no bundles.
+    pub journal: Vec<Descriptor>,
+    /// The fallback index, where there is no list of the registry's own.
+    pub index: Option<StoredManifest>,
+}
+
+/// What the journal holds beside the standard places.
+#[derive(Debug, Clone, Default)]
+pub struct Journalled {
+    /// Signatures that the tag does not show, with the place of each.
+    pub layers: Vec<(String, Descriptor)>,
+    /// Bundles that the fallback index does not show.
+    pub bundles: Vec<Descriptor>,
+    /// Entries that could not be read.
+    pub unread: Vec<(String, Error)>,
+    /// What the reader of the report should know.
+    pub notes: Vec<String>,
+}
 
 /// A place that holds an image and its signatures.
 pub trait Store: Send + Sync {
@@ -75,6 +147,26 @@ pub trait Store: Send + Sync {
         call: &'a Call,
     ) -> BoxFuture<'a, Result<Option<StoredManifest>>>;
 
+    /// What refers to `subject`.
+    fn referring<'a>(&'a self, subject: &'a Digest, call: &'a Call) -> BoxFuture<'a, Result<Referring>>;
+
+    /// The journal beside the tag of `suffix` and the fallback index, given what those hold.
+    fn journal<'a>(
+        &'a self,
+        subject: &'a Digest,
+        suffix: &'a str,
+        tag: Option<&'a StoredManifest>,
+        referring: Option<&'a Referring>,
+        call: &'a Call,
+    ) -> BoxFuture<'a, Result<Journalled>>;
+
+    /// A manifest by its descriptor; `None` when the place says that it is absent.
+    fn manifest<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        call: &'a Call,
+    ) -> BoxFuture<'a, Result<Option<StoredManifest>>>;
+
     /// A blob of at most `cap` bytes, checked against digest and size; `None` when the place says that it is absent.
     fn blob<'a>(
         &'a self,
@@ -83,18 +175,14 @@ pub trait Store: Send + Sync {
         call: &'a Call,
     ) -> BoxFuture<'a, Result<Option<Vec<u8>>>>;
 
-    /// Whether sigstore bundles hang on `subject`. They are not judged yet, but "no signatures" would be a lie.
-    fn has_bundles<'a>(&'a self, subject: &'a Digest, call: &'a Call) -> BoxFuture<'a, Result<bool>>;
-
-    /// Reads the signature image of `subject`, lets `merge` decide, and stores the outcome. Returns whether anything was
-    /// written.
-    fn update<'a>(
+    /// Stores a signature of `image` beside what is there; with `journal` so that concurrent signers cannot lose it.
+    fn add<'a>(
         &'a self,
-        subject: &'a Digest,
-        suffix: &'a str,
-        merge: Merge<'a>,
+        image: &'a Image,
+        item: NewItem<'a>,
+        journal: bool,
         call: &'a Call,
-    ) -> BoxFuture<'a, Result<bool>>;
+    ) -> BoxFuture<'a, Result<Added>>;
 
     /// The name of the place that holds the signatures of `subject`: what `triangulate` prints.
     fn signature_reference(&self, subject: &Digest, suffix: &str) -> String;

@@ -1,27 +1,39 @@
-//! Signatures in a registry, in cosign's legacy place: the tag `sha256-<hex>.sig` beside the image.
+//! Signatures in a registry: the tag `sha256-<hex>.sig` for cosign's legacy format, and for bundles the registry's list of
+//! referrers or, where it keeps none, the index behind the tag `sha256-<hex>`.
 //!
-//! A tag is one register that the last writer wins; what two signers write at the same moment is not merged here.
+//! What is written goes through `lossless.rs`, unless the caller wants no journal.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures_util::future::try_join;
+use futures_util::future::{join_all, try_join};
 
-use super::{BoxFuture, Change, Image, Merge, Store, StoredManifest};
-use crate::bundle::legacy;
+use super::journal::{self, Content, Entry, Kind, Listed, Place};
+use super::{Added, BoxFuture, Image, Journalled, NewItem, Protection, Referring, Store, StoredManifest};
+use crate::bundle::{legacy, referrer};
 use crate::call::Call;
 use crate::digest::Digest;
+use crate::encoding::rfc3339;
 use crate::error::{Code, Error, Result};
-use crate::oci::{Descriptor, Document, RegistryRef, media_type};
+use crate::oci::{Descriptor, Document, Manifest, RegistryRef};
 use crate::registry::{FetchedManifest, Referrers, Transport};
-
-/// What cosign 3.1 writes as artifact type of every entry of a fallback index (sigstore/cosign#4641): it may be a bundle.
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 
 /// An image in a registry, and the signatures beside it.
 #[derive(Debug, Clone)]
 pub struct Tags {
-    transport: Arc<Transport>,
-    image: RegistryRef,
+    pub(super) transport: Arc<Transport>,
+    pub(super) image: RegistryRef,
+}
+
+/// Now, in unix seconds.
+pub(super) fn local_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl From<FetchedManifest> for StoredManifest {
+    fn from(found: FetchedManifest) -> StoredManifest {
+        StoredManifest { bytes: found.bytes, media_type: found.media_type, digest: found.digest }
+    }
 }
 
 impl Tags {
@@ -30,34 +42,36 @@ impl Tags {
         Tags { transport, image }
     }
 
-    async fn manifest(&self, reference: &str, call: &Call) -> Result<Option<FetchedManifest>> {
-        self.transport.get_manifest(self.image.registry(), self.image.repository(), reference, call).await
+    /// The host and the repository.
+    pub(super) fn at(&self) -> (&str, &str) {
+        (self.image.registry(), self.image.repository())
+    }
+
+    pub(super) async fn get(&self, reference: &str, call: &Call) -> Result<Option<FetchedManifest>> {
+        let (host, repository) = self.at();
+        self.transport.get_manifest(host, repository, reference, call).await
     }
 
     async fn resolve(&self, call: &Call) -> Result<Image> {
         let identity = self.image.name();
         if let Some(digest) = self.image.digest() {
-            return Ok(Image { digest: digest.clone(), identity, needs_name: false });
+            return Ok(Image { digest: digest.clone(), descriptor: None, identity, needs_name: false });
         }
         let tag = self.image.tag().unwrap_or("latest");
-        match self.manifest(tag, call).await? {
-            Some(found) => Ok(Image { digest: found.digest, identity, needs_name: false }),
-            None => Err(Error::new(
+        let Some(found) = self.get(tag, call).await? else {
+            return Err(Error::new(
                 Code::ImageNotFound,
                 format!("{identity}:{tag} does not exist: the registry knows no such tag or repository"),
             )
-            .with("reference", format!("{identity}:{tag}"))),
-        }
-    }
-
-    async fn signatures(&self, subject: &Digest, suffix: &str, call: &Call) -> Result<Option<StoredManifest>> {
-        let found = self.manifest(&legacy::tag(subject, suffix), call).await?;
-        Ok(found.map(|found| StoredManifest { bytes: found.bytes, media_type: found.media_type, digest: found.digest }))
-    }
-
-    async fn put_blob(&self, bytes: &[u8], call: &Call) -> Result<()> {
-        let digest = Digest::sha256(bytes);
-        self.transport.put_blob(self.image.registry(), self.image.repository(), &digest, bytes, call).await
+            .with("reference", format!("{identity}:{tag}")));
+        };
+        let media_type = match Document::parse(&found.bytes, Some(&found.media_type)) {
+            Ok(Document::Manifest(manifest)) => manifest.media_type,
+            Ok(Document::Index(index)) => index.media_type,
+            Err(error) => return Err(error.context(format!("{identity}:{tag}"))),
+        };
+        let descriptor = Descriptor::new(&media_type, found.digest.clone(), found.bytes.len() as u64);
+        Ok(Image { digest: found.digest, descriptor: Some(descriptor), identity, needs_name: false })
     }
 
     async fn read_blob(&self, descriptor: &Descriptor, cap: u64, call: &Call) -> Result<Option<Vec<u8>>> {
@@ -65,52 +79,209 @@ impl Tags {
             let why = format!("blob {} declares {} bytes, the limit is {cap}", descriptor.digest, descriptor.size);
             return Err(Error::new(Code::TooLarge, format!("{}: {why}", self.image.name())).with("limit", cap));
         }
-        if let Some(data) = &descriptor.data {
-            return Ok(Some(data.clone()));
-        }
-        let (host, repository) = (self.image.registry(), self.image.repository());
+        let (host, repository) = self.at();
         self.transport.get_blob(host, repository, &descriptor.digest, descriptor.size, call).await
     }
 
     /// Bundles are found through the referrers API, or through the index behind the tag `sha256-<hex>` without it.
-    async fn bundles(&self, subject: &Digest, call: &Call) -> Result<bool> {
-        let (host, repository) = (self.image.registry(), self.image.repository());
-        let (entries, fallback) = match self.transport.referrers(host, repository, subject, None, call).await? {
-            Referrers::Found(entries) => (entries, false),
-            Referrers::NoApi => match self.manifest(&legacy::tag(subject, ""), call).await? {
-                // GitLab answers the fallback tag with the subject itself (oras-project/oras-go#1396).
-                Some(found) if found.digest != *subject && found.media_type == media_type::OCI_INDEX => {
-                    match Document::parse(&found.bytes, Some(media_type::OCI_INDEX))? {
-                        Document::Index(index) => (index.manifests, true),
-                        Document::Manifest(_) => return Ok(false),
-                    }
+    async fn list(&self, subject: &Digest, call: &Call) -> Result<Referring> {
+        let (host, repository) = self.at();
+        let (listed, index) = match self.transport.referrers(host, repository, subject, None, call).await? {
+            Referrers::Found(entries) => (entries, None),
+            Referrers::NoApi => {
+                let Some(found) = self.get(&referrer::fallback_tag(subject), call).await? else {
+                    return Ok(Referring::default());
+                };
+                match referrer::parse_fallback(&found.bytes, Some(&found.media_type), subject)? {
+                    referrer::Fallback::Index(index) => (index.manifests, Some(found.into())),
+                    referrer::Fallback::Alias => return Ok(Referring::default()),
                 }
-                _ => return Ok(false),
-            },
-        };
-        Ok(entries.iter().any(|entry| match entry.descriptor.artifact_type.as_deref() {
-            Some(artifact) => {
-                artifact.starts_with(media_type::SIGSTORE_BUNDLE_PREFIX) || (fallback && artifact == EMPTY_TYPE)
             }
-            None => fallback,
-        }))
+        };
+        let mut referring = Referring { index, ..Referring::default() };
+        for entry in listed {
+            let known = |list: &[Descriptor]| list.iter().any(|old| old.digest == entry.descriptor.digest);
+            if entry.descriptor.artifact_type.as_deref() == Some(journal::JOURNAL_TYPE) {
+                referring.journal.push(entry.descriptor);
+            } else if referrer::may_be_bundle(&entry.descriptor) && !known(&referring.entries) {
+                referring.entries.push(entry.descriptor);
+            }
+        }
+        Ok(referring)
     }
 
-    async fn change(&self, subject: &Digest, suffix: &str, merge: Merge<'_>, call: &Call) -> Result<bool> {
-        let (host, repository) = (self.image.registry(), self.image.repository());
-        self.transport.announce_push(host, repository);
-        let stored = self.signatures(subject, suffix, call).await?;
-        let (image, payload) = match merge(stored.as_ref())? {
-            Change::Keep { .. } => return Ok(false),
-            Change::Write { image, payload } => (image, payload),
+    async fn read_manifest(&self, descriptor: &Descriptor, call: &Call) -> Result<Option<StoredManifest>> {
+        Ok(self.get(&descriptor.digest.to_string(), call).await?.map(Into::into))
+    }
+
+    /// The journal's entries that the standard places do not show.
+    async fn journalled(
+        &self,
+        subject: &Digest,
+        suffix: &str,
+        tag: Option<&StoredManifest>,
+        referring: Option<&Referring>,
+        call: &Call,
+    ) -> Result<Journalled> {
+        let mut found = Journalled::default();
+        let image = Place::image(subject, suffix)?;
+        let mut wanted: Vec<(&Place, Listed)> = Vec::new();
+        let tag = tag.and_then(|tag| Content::read(&image, Some(tag)).ok());
+        let by_api = referring.is_some_and(|referring| referring.index.is_none() && !referring.journal.is_empty());
+        let now = local_time();
+        let index = Place::index(subject)?;
+        if by_api {
+            let listed = journal::listed_referrers(referring.map(|r| r.journal.as_slice()).unwrap_or_default());
+            let (listed, more) = journal::journal_to_read(&listed, tag.as_ref(), now);
+            wanted.extend(listed.into_iter().map(|listed| (&image, listed)));
+            note_more(&mut found, more);
+        } else {
+            // One list shows both: what begins with `sha256-<hex>.` in order.
+            let (host, repository) = self.at();
+            let prefix = format!("{}.", index.tag());
+            let tags = match self.transport.list_tags(host, repository, &prefix, None, call).await {
+                Ok(list) => list.map(|list| list.tags).unwrap_or_default(),
+                Err(error) if refuses_lists(&error) => {
+                    found.notes.push(format!("the journal is not readable: {error}"));
+                    return Ok(found);
+                }
+                Err(error) => return Err(error),
+            };
+            for place in [&image, &index] {
+                let content = match place.kind() {
+                    Kind::Image => tag.clone(),
+                    Kind::Index => referring
+                        .and_then(|referring| referring.index.as_ref())
+                        .and_then(|stored| Content::read(place, Some(stored)).ok()),
+                };
+                let names = tags.iter().filter_map(|tag| place.parse(tag));
+                let listed: Vec<Listed> = names.map(|name| Listed { name: Some(name), digest: None }).collect();
+                let (listed, more) = journal::journal_to_read(&listed, content.as_ref(), now);
+                wanted.extend(listed.into_iter().map(|listed| (place, listed)));
+                note_more(&mut found, more);
+            }
+        }
+        let reads = wanted.iter().map(|(place, listed)| async move {
+            let reference = listed.reference(place)?;
+            Some((reference.clone(), self.get(&reference, call).await))
+        });
+        for ((place, listed), read) in wanted.iter().zip(join_all(reads).await) {
+            let Some((reference, read)) = read else { continue };
+            let at = match &listed.digest {
+                Some(digest) => self.pinned(digest),
+                None => format!("{}:{reference}", self.image.name()),
+            };
+            match read {
+                Ok(Some(stored)) => {
+                    // A malformed entry is nobody's signature; whoever may push can write one.
+                    match Entry::read(place, listed.name, listed.digest.is_some(), &stored.into()) {
+                        Ok(entry) if place.kind() == Kind::Image => found.layers.push((at, entry.item)),
+                        Ok(entry) => found.bundles.push(entry.item),
+                        Err(error) => found.notes.push(format!("{at} is no journal entry: {error}")),
+                    }
+                }
+                // In flight, or cleaned meanwhile.
+                Ok(None) => {}
+                Err(error) => found.unread.push((at, error)),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Storing without a journal: one read, and the last writer wins.
+    async fn add_plainly(&self, image: &Image, item: &NewItem<'_>, call: &Call) -> Result<Added> {
+        let (host, repository) = self.at();
+        let why = "no journal was wanted".to_owned();
+        let (reference, media_type, manifest, place) = match item {
+            NewItem::Layer { signature, key, suffix, docker } => {
+                let stored = self.get(&legacy::tag(&image.digest, suffix), call).await?;
+                let existing =
+                    stored.map(|stored| Manifest::parse(&stored.bytes, Some(&stored.media_type))).transpose();
+                let existing = existing.map_err(|e| e.context("the signature image that is there"))?;
+                let place = self.signature_reference(&image.digest, suffix);
+                if let Some(existing) = &existing {
+                    legacy::check_layer_count(existing.layers.len())?;
+                    if legacy::is_duplicate(&existing.layers, signature, key) {
+                        return Ok(Added { place, added: false, protection: Protection::Stored });
+                    }
+                }
+                let made = legacy::append(existing.as_ref(), signature, *docker)?;
+                try_join(self.put_blob(&signature.payload, call), self.put_blob(&made.config, call)).await?;
+                (legacy::tag(&image.digest, suffix), made.media_type, made.manifest, place)
+            }
+            NewItem::Bundle { json, predicate_type } => {
+                let subject = self.subject(image, call).await?;
+                let made = referrer::image(json, predicate_type, &subject, &rfc3339::utc(local_time()));
+                try_join(self.put_blob(json, call), self.put_blob(referrer::CONFIG, call)).await?;
+                let own = made.entry.digest.to_string();
+                let place = self.pinned(&made.entry.digest);
+                let transport = &self.transport;
+                let put = transport.put_manifest(host, repository, &own, &made.entry.media_type, &made.manifest, call);
+                if put.await?.stored()?.oci_subject {
+                    return Ok(Added { place, added: true, protection: Protection::Stored });
+                }
+                let Referrers::NoApi = self.transport.referrers(host, repository, &image.digest, None, call).await?
+                else {
+                    return Ok(Added { place, added: true, protection: Protection::Stored });
+                };
+                let tag = referrer::fallback_tag(&image.digest);
+                let existing = match self.get(&tag, call).await? {
+                    None => None,
+                    Some(found) => {
+                        match referrer::parse_fallback(&found.bytes, Some(&found.media_type), &image.digest)? {
+                            referrer::Fallback::Index(index) => Some(index),
+                            referrer::Fallback::Alias => {
+                                let why = "the registry answers the fallback tag with the image itself".to_owned();
+                                return Ok(Added { place, added: true, protection: Protection::JournalOnly(why) });
+                            }
+                        }
+                    }
+                };
+                let Some(index) = referrer::add_to_fallback(existing.as_ref(), &made.entry)? else {
+                    return Ok(Added { place, added: false, protection: Protection::Stored });
+                };
+                (tag, crate::oci::media_type::OCI_INDEX.to_owned(), index, place)
+            }
         };
-        try_join(self.put_blob(&payload, call), self.put_blob(&image.config, call)).await?;
-        let tag = legacy::tag(subject, suffix);
-        self.transport
-            .put_manifest(host, repository, &tag, &image.media_type, &image.manifest, call)
-            .await?
-            .stored()?;
-        Ok(true)
+        let put = self.transport.put_manifest(host, repository, &reference, &media_type, &manifest, call);
+        put.await?.stored()?;
+        Ok(Added { place, added: true, protection: Protection::StoredUnprotected(why) })
+    }
+
+    /// The image's descriptor, for what refers to it.
+    async fn subject(&self, image: &Image, call: &Call) -> Result<Descriptor> {
+        if let Some(descriptor) = &image.descriptor {
+            return Ok(descriptor.clone());
+        }
+        let (host, repository) = self.at();
+        let head = self.transport.head_manifest(host, repository, &image.digest.to_string(), call).await?;
+        let head = head.ok_or_else(|| {
+            let what = format!("{} does not exist, so no bundle can refer to it", self.pinned(&image.digest));
+            Error::new(Code::ImageNotFound, what)
+        })?;
+        Ok(Descriptor::new(&head.media_type, head.digest, head.size))
+    }
+
+    async fn put_blob(&self, bytes: &[u8], call: &Call) -> Result<()> {
+        let (host, repository) = self.at();
+        self.transport.put_blob(host, repository, &Digest::sha256(bytes), bytes, call).await
+    }
+
+    async fn add_item(&self, image: &Image, item: NewItem<'_>, journal: bool, call: &Call) -> Result<Added> {
+        let (host, repository) = self.at();
+        self.transport.announce_push(host, repository);
+        if journal { self.add_lossless(image, &item, call).await } else { self.add_plainly(image, &item, call).await }
+    }
+}
+
+/// Whether a registry refuses to list tags at all, which says nothing about signatures.
+fn refuses_lists(error: &Error) -> bool {
+    matches!(error.detail("status").and_then(serde_json::Value::as_u64), Some(401 | 403 | 404 | 405))
+}
+
+fn note_more(found: &mut Journalled, more: bool) {
+    if more {
+        found.notes.push("the journal holds more entries than are read".to_owned());
     }
 }
 
@@ -125,7 +296,30 @@ impl Store for Tags {
         suffix: &'a str,
         call: &'a Call,
     ) -> BoxFuture<'a, Result<Option<StoredManifest>>> {
-        Box::pin(self.signatures(subject, suffix, call))
+        Box::pin(async move { Ok(self.get(&legacy::tag(subject, suffix), call).await?.map(Into::into)) })
+    }
+
+    fn referring<'a>(&'a self, subject: &'a Digest, call: &'a Call) -> BoxFuture<'a, Result<Referring>> {
+        Box::pin(self.list(subject, call))
+    }
+
+    fn journal<'a>(
+        &'a self,
+        subject: &'a Digest,
+        suffix: &'a str,
+        tag: Option<&'a StoredManifest>,
+        referring: Option<&'a Referring>,
+        call: &'a Call,
+    ) -> BoxFuture<'a, Result<Journalled>> {
+        Box::pin(self.journalled(subject, suffix, tag, referring, call))
+    }
+
+    fn manifest<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        call: &'a Call,
+    ) -> BoxFuture<'a, Result<Option<StoredManifest>>> {
+        Box::pin(self.read_manifest(descriptor, call))
     }
 
     fn blob<'a>(
@@ -137,18 +331,14 @@ impl Store for Tags {
         Box::pin(self.read_blob(descriptor, cap, call))
     }
 
-    fn has_bundles<'a>(&'a self, subject: &'a Digest, call: &'a Call) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(self.bundles(subject, call))
-    }
-
-    fn update<'a>(
+    fn add<'a>(
         &'a self,
-        subject: &'a Digest,
-        suffix: &'a str,
-        merge: Merge<'a>,
+        image: &'a Image,
+        item: NewItem<'a>,
+        journal: bool,
         call: &'a Call,
-    ) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(self.change(subject, suffix, merge, call))
+    ) -> BoxFuture<'a, Result<Added>> {
+        Box::pin(self.add_item(image, item, journal, call))
     }
 
     fn signature_reference(&self, subject: &Digest, suffix: &str) -> String {

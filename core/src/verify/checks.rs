@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::evidence::{Evidence, Payload, SignatureEvidence};
+use super::evidence::{Evidence, Payload, SignatureEvidence, Unread};
 use super::policy::Policy;
 use super::report::{Check, CheckResult, Report, SCHEMA, SignatureReport, UnreadReport, Verdict};
-use super::verified::{Verification, Verified};
+use super::verified::{Verification, Verified, VerifiedSignature};
 use super::{bundles, legacy};
+use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::oci::Descriptor;
 
@@ -35,40 +36,99 @@ impl Default for Conditions {
 /// Error messages list at most this many reasons, so that 1,000 bad signatures stay readable.
 const MAX_REASONS: usize = 10;
 
+/// Payloads of accepted signatures held for the caller, in bytes, at most; a signer that the policy trusts can ask for no
+/// more memory than this.
+const MAX_HELD: usize = 64 << 20;
+
 /// Judges `evidence` by `policy`.
 ///
 /// # Errors
-/// [`Code::PolicyEmpty`] for a policy that demands nothing; [`Code::NoSignatures`], [`Code::NoSignatureMatches`] or
-/// [`Code::Threshold`] when the evidence was read and does not suffice; the reader's own code when not enough could be
-/// read. All but the first carry the [`Report`].
+/// Those of [`Judge::finish`].
 pub fn judge(evidence: &Evidence, policy: &Policy, conditions: Conditions) -> Result<Verified<Verification>> {
-    policy.check()?;
-    if !conditions.check_claims && !policy.annotations().is_empty() {
-        return Err(Error::new(
-            Code::Argument,
-            "annotations are part of the claims: they cannot be demanded with the claims unchecked",
-        ));
+    let mut judge = Judge::new(&evidence.digest, &evidence.reference, policy, conditions)?;
+    for unread in &evidence.unread {
+        judge.unread(unread);
     }
-    let mut signatures = Vec::new();
-    let mut reports = Vec::new();
-    let mut signers: Vec<String> = Vec::new();
-    let mut unread: Vec<UnreadReport> =
-        evidence.unread.iter().map(|unread| unread_report(&unread.place, &unread.error)).collect();
-    let mut first_unread = evidence.unread.first().map(|unread| unread.error.clone());
-
     for signature in &evidence.signatures {
+        judge.signature(signature);
+    }
+    judge.finish()
+}
+
+/// A judgement in the making: signatures are shown to it one by one and need not be kept, so that a thousand bad ones do
+/// not fill the memory.
+#[derive(Debug, Clone)]
+pub struct Judge<'a> {
+    digest: &'a Digest,
+    policy: &'a Policy,
+    conditions: Conditions,
+    signatures: Vec<VerifiedSignature>,
+    held: usize,
+    first_unread: Option<Error>,
+    report: Report,
+}
+
+impl<'a> Judge<'a> {
+    /// Nothing was seen yet of the image `digest`, which is called `reference`.
+    ///
+    /// # Errors
+    /// [`Code::PolicyEmpty`] for a policy that demands nothing; [`Code::Argument`] for one that demands annotations whose
+    /// check is switched off.
+    pub fn new(digest: &'a Digest, reference: &str, policy: &'a Policy, conditions: Conditions) -> Result<Judge<'a>> {
+        policy.check()?;
+        if !conditions.check_claims && !policy.annotations().is_empty() {
+            return Err(Error::new(
+                Code::Argument,
+                "annotations are part of the claims: they cannot be demanded with the claims unchecked",
+            ));
+        }
+        let mut insecure = Vec::new();
+        if !conditions.check_claims {
+            insecure.push("claims not checked");
+        }
+        if conditions.any_payload_type {
+            insecure.push("any payload type");
+        }
+        if conditions.any_predicate_type {
+            insecure.push("any predicate type");
+        }
+        let report = Report {
+            schema: SCHEMA,
+            reference: reference.to_owned(),
+            digest: digest.to_string(),
+            verdict: Verdict::Unknown,
+            threshold: policy.threshold(),
+            signers: Vec::new(),
+            signatures: Vec::new(),
+            unread: Vec::new(),
+            notes: Vec::new(),
+            insecure,
+        };
+        Ok(Judge { digest, policy, conditions, signatures: Vec::new(), held: 0, first_unread: None, report })
+    }
+
+    /// A place that could not be read.
+    pub fn unread(&mut self, unread: &Unread) {
+        self.report.unread.push(unread_report(&unread.place, &unread.error));
+        self.first_unread.get_or_insert_with(|| unread.error.clone());
+    }
+
+    /// Something the caller should know that changes no verdict.
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.report.notes.push(note.into());
+    }
+
+    /// Whether the policy is met already.
+    pub fn is_met(&self) -> bool {
+        self.report.signers.len() >= self.policy.threshold()
+    }
+
+    /// Checks one signature.
+    pub fn signature(&mut self, signature: &SignatureEvidence) {
         let (place, format, index, bytes) = match signature {
             SignatureEvidence::Legacy(s) => (&s.place, "legacy", s.layer, &s.payload),
             SignatureEvidence::Bundle(s) => (&s.place, "bundle", s.index, &s.bundle),
         };
-        if let Payload::Unread(error) = bytes {
-            let place = match signature {
-                SignatureEvidence::Legacy(_) => format!("{place} layer {index}"),
-                SignatureEvidence::Bundle(_) => place.clone(),
-            };
-            unread.push(unread_report(&place, error));
-            first_unread.get_or_insert_with(|| error.clone());
-        }
         let mut report = SignatureReport {
             place: place.clone(),
             format,
@@ -80,70 +140,76 @@ pub fn judge(evidence: &Evidence, policy: &Policy, conditions: Conditions) -> Re
         let steps = Steps { report: &mut report };
         let outcome = match signature {
             SignatureEvidence::Legacy(signature) => {
-                legacy::check(signature, &evidence.digest, policy, conditions, steps)
+                legacy::check(signature, self.digest, self.policy, self.conditions, steps)
             }
             SignatureEvidence::Bundle(signature) => {
-                bundles::check(signature, &evidence.digest, policy, conditions, steps)
+                bundles::check(signature, self.digest, self.policy, self.conditions, steps)
             }
         };
-        match outcome {
+        let unread = match bytes {
+            Payload::Unread(error) => Some(error.clone()),
+            _ => None,
+        };
+        let unread = match outcome {
             Ok(verified) => {
-                report.verdict = Verdict::Verified;
-                if !signers.contains(&verified.key_fingerprint) {
-                    signers.push(verified.key_fingerprint.clone());
+                self.held = self.held.saturating_add(verified.payload.len());
+                if self.held <= MAX_HELD {
+                    report.verdict = Verdict::Verified;
+                    if !self.report.signers.contains(&verified.key_fingerprint) {
+                        self.report.signers.push(verified.key_fingerprint.clone());
+                    }
+                    self.signatures.push(verified);
+                    None
+                } else {
+                    let what = format!("the accepted payloads have more than {MAX_HELD} bytes");
+                    Some(Error::new(Code::TooLarge, what).with("limit", MAX_HELD as u64))
                 }
-                signatures.push(verified);
             }
-            Err(()) if matches!(bytes, Payload::Unread(_)) => report.verdict = Verdict::Unknown,
-            Err(()) => {}
+            Err(()) => unread,
+        };
+        if let Some(error) = unread {
+            report.verdict = Verdict::Unknown;
+            let place = match signature {
+                SignatureEvidence::Legacy(_) => format!("{place} layer {index}"),
+                SignatureEvidence::Bundle(_) => place.clone(),
+            };
+            self.report.unread.push(unread_report(&place, &error));
+            self.first_unread.get_or_insert(error);
         }
-        reports.push(report);
+        self.report.signatures.push(report);
     }
 
-    let verdict = if signers.len() >= policy.threshold() {
-        Verdict::Verified
-    } else if first_unread.is_some() {
-        Verdict::Unknown
-    } else {
-        Verdict::Refused
-    };
-    let mut insecure = Vec::new();
-    if !conditions.check_claims {
-        insecure.push("claims not checked");
+    /// The verdict.
+    ///
+    /// # Errors
+    /// [`Code::NoSignatures`], [`Code::NoSignatureMatches`] or [`Code::Threshold`] when the evidence was read and does not
+    /// suffice; the reader's own code when not enough could be read. All carry the [`Report`].
+    pub fn finish(mut self) -> Result<Verified<Verification>> {
+        self.report.verdict = if self.is_met() {
+            Verdict::Verified
+        } else if self.first_unread.is_some() {
+            Verdict::Unknown
+        } else {
+            Verdict::Refused
+        };
+        let report = self.report;
+        if report.verdict == Verdict::Verified {
+            return Ok(Verified::assertion(Verification {
+                digest: self.digest.clone(),
+                reference: report.reference.clone(),
+                signatures: self.signatures,
+                report,
+            }));
+        }
+        let error = match self.first_unread {
+            Some(error) => error.context(format!("{}: the signatures could not all be read", report.reference)),
+            None => refusal(self.policy, &report),
+        };
+        Err(error
+            .with("reference", report.reference.as_str())
+            .with("report", serde_json::to_value(&report).unwrap_or_default())
+            .attach(Arc::new(report)))
     }
-    if conditions.any_payload_type {
-        insecure.push("any payload type");
-    }
-    if conditions.any_predicate_type {
-        insecure.push("any predicate type");
-    }
-    let report = Report {
-        schema: SCHEMA,
-        reference: evidence.reference.clone(),
-        digest: evidence.digest.to_string(),
-        verdict,
-        threshold: policy.threshold(),
-        signers,
-        signatures: reports,
-        unread,
-        insecure,
-    };
-    if verdict == Verdict::Verified {
-        return Ok(Verified::assertion(Verification {
-            digest: evidence.digest.clone(),
-            reference: evidence.reference.clone(),
-            signatures,
-            report,
-        }));
-    }
-    let error = match first_unread {
-        Some(error) => error.context(format!("{}: the signatures could not all be read", evidence.reference)),
-        None => refusal(evidence, policy, &report),
-    };
-    Err(error
-        .with("reference", evidence.reference.as_str())
-        .with("report", serde_json::to_value(&report).unwrap_or_default())
-        .attach(Arc::new(report)))
 }
 
 fn unread_report(place: &str, error: &Error) -> UnreadReport {
@@ -151,11 +217,8 @@ fn unread_report(place: &str, error: &Error) -> UnreadReport {
 }
 
 /// The error of a verification whose evidence was all read.
-fn refusal(evidence: &Evidence, policy: &Policy, report: &Report) -> Error {
-    let image = &evidence.reference;
-    if evidence.bundles_not_read {
-        return Error::new(Code::Unsupported, format!("{image}: bundle signatures are not read yet"));
-    }
+fn refusal(policy: &Policy, report: &Report) -> Error {
+    let image = &report.reference;
     if report.signatures.is_empty() {
         return Error::new(Code::NoSignatures, format!("{image}: no signatures found"));
     }

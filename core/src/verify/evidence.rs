@@ -16,8 +16,6 @@ pub struct Evidence {
     /// Places that could not be read. Evidence is only ever positive: these never make a signature bad, but without
     /// enough good ones they make the verdict "unknown".
     pub unread: Vec<Unread>,
-    /// Sigstore bundles hang on the image in a place this version does not judge.
-    pub bundles_not_read: bool,
 }
 
 /// One signature, of any format.

@@ -70,6 +70,9 @@ fn signature_bytes(signature: &LegacySignature) -> Result<Vec<u8>> {
         let shown: String = signature.descriptor.media_type.chars().take(100).collect();
         return Err(invalid(&format!("a layer of type {shown:?} is no cosign signature")));
     }
+    if signature.descriptor.digest.algorithm_name() != "sha256" {
+        return Err(invalid("the layer's digest is not SHA-256, which no cosign reads"));
+    }
     let text = signature.descriptor.annotations.get(legacy::SIGNATURE);
     let text = text.ok_or_else(|| invalid("the layer has no signature annotation"))?;
     // The longest signature, RSA-4096, has 512 bytes.

@@ -11,7 +11,7 @@ mod policy;
 mod report;
 mod verified;
 
-pub use checks::{Conditions, judge};
+pub use checks::{Conditions, Judge, judge};
 pub use evidence::{BundleSignature, Evidence, LegacySignature, Payload, SignatureEvidence, Unread};
 pub use policy::Policy;
 pub use report::{Check, CheckResult, Report, SignatureReport, Verdict};

@@ -95,6 +95,9 @@ pub struct Report {
     pub signatures: Vec<SignatureReport>,
     /// Places that could not be read.
     pub unread: Vec<UnreadReport>,
+    /// What changes no verdict and should be known: an attestation that was passed over, a journal that cannot be listed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The checks that the caller switched off, by name.
     pub insecure: Vec<&'static str>,
 }

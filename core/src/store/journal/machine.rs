@@ -276,6 +276,8 @@ pub type Duplicate = Arc<dyn Fn(&Descriptor) -> bool + Send + Sync>;
 pub type BundleManifest = Arc<dyn Fn(&Descriptor, u64) -> Vec<u8> + Send + Sync>;
 
 /// What is to be stored.
+// One lives in each machine: boxing would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone)]
 pub enum Job {
     /// A layer of a legacy signature image.

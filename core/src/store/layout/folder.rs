@@ -36,6 +36,11 @@ impl Folder {
 
     /// Reads a regular file of at most `cap` bytes; `None` when it is not there.
     pub(super) fn read(&self, path: &[&str], cap: u64) -> Result<Option<Vec<u8>>, FileError> {
+        self.read_if(path, cap, b"")
+    }
+
+    /// The same for a file that begins with `start`; also `None` when it does not, which costs no more than a look.
+    pub(super) fn read_if(&self, path: &[&str], cap: u64, start: &[u8]) -> Result<Option<Vec<u8>>, FileError> {
         use rustix::io::Errno;
         let classify = |e: Errno| match e {
             Errno::NOENT => Ok(None),
@@ -61,12 +66,16 @@ impl Folder {
         if size > cap {
             return Err(FileError::TooLarge(size, cap));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        let failed = |e: std::io::Error| FileError::Io(Errno::from_io_error(&e).unwrap_or(Errno::IO));
         // One byte more than allowed, so that a file that grows meanwhile is noticed.
         let mut limited = File::from(fd).take(cap.saturating_add(1));
-        limited
-            .read_to_end(&mut bytes)
-            .map_err(|e| FileError::Io(rustix::io::Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
+        let mut bytes = Vec::new();
+        limited.by_ref().take(start.len() as u64).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes != start {
+            return Ok(None);
+        }
+        bytes.reserve_exact(usize::try_from(size).unwrap_or(0).saturating_sub(bytes.len()));
+        limited.read_to_end(&mut bytes).map_err(failed)?;
         if bytes.len() as u64 > cap {
             return Err(FileError::TooLarge(bytes.len() as u64, cap));
         }

@@ -12,15 +12,16 @@
 mod folder;
 
 use std::fs::{File, TryLockError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{CWD, Mode, OFlags};
 
 use self::folder::{FileError, Folder};
-use super::{BoxFuture, Change, Image, Merge, Store, StoredManifest};
-use crate::bundle::legacy;
+use super::{Added, BoxFuture, Image, Journalled, NewItem, Protection, Referring, Store, StoredManifest};
+use crate::bundle::{legacy, referrer};
 use crate::call::Call;
 use crate::digest::Digest;
+use crate::encoding::rfc3339;
 use crate::encoding::strict_json::{self, Limits};
 use crate::error::{Code, Error, Result};
 use crate::oci::{Descriptor, Document, Index, IndexEntry, LayoutRef, Manifest, media_type};
@@ -39,6 +40,8 @@ const MAX_DOCUMENT: u64 = 4 << 20;
 const BLOBS: [&str; 2] = ["blobs", "sha256"];
 /// Blobs that are looked at in search of a bundle's manifest.
 const MAX_SCANNED_BLOBS: usize = 10_000;
+/// Bytes of documents that are read in that search.
+const MAX_SCANNED_BYTES: u64 = 64 << 20;
 
 /// What to do about content that is not what its descriptor says.
 const DAMAGED: &str = "copy the image and its signatures into the layout again";
@@ -235,8 +238,9 @@ impl Layout {
                     format_args!("blob {digest} was changed, its content has another digest: {DAMAGED}"),
                 ));
             }
-            Document::parse(&bytes, None).map_err(|e| e.context(&self.image))?;
-            return Ok(Image { digest, identity: String::new(), needs_name: false });
+            let media_type = media_type_of(Document::parse(&bytes, None).map_err(|e| e.context(&self.image))?);
+            let descriptor = Some(Descriptor::new(&media_type, digest.clone(), bytes.len() as u64));
+            return Ok(Image { digest, descriptor, identity: String::new(), needs_name: false });
         };
         let descriptor = &entry.descriptor;
         let bytes = self.read_blob(&folder, descriptor, MAX_DOCUMENT)?;
@@ -246,7 +250,8 @@ impl Layout {
                 format_args!("index.json names {}, but its blob is missing: {DAMAGED}", descriptor.digest),
             )
         })?;
-        Document::parse(&bytes, Some(&descriptor.media_type)).map_err(|e| e.context(&self.image))?;
+        let document = Document::parse(&bytes, Some(&descriptor.media_type)).map_err(|e| e.context(&self.image))?;
+        let whole = Descriptor::new(&media_type_of(document), descriptor.digest.clone(), descriptor.size);
         let full_name = entry.annotation(REF_NAME).filter(|name| name.contains('/'));
         let identity = match entry.annotation(CONTAINERD_NAME).or(full_name) {
             // cosign signs the repository, without tag or digest.
@@ -255,6 +260,7 @@ impl Layout {
         };
         Ok(Image {
             digest: descriptor.digest.clone(),
+            descriptor: Some(whole),
             identity,
             needs_name: entry.annotation(REF_NAME).is_none() && self.new_name.is_none(),
         })
@@ -285,31 +291,48 @@ impl Layout {
         }))
     }
 
-    async fn write(&self, subject: &Digest, suffix: &str, merge: Merge<'_>, call: &Call) -> Result<bool> {
+    async fn write(&self, image: &Image, item: NewItem<'_>, call: &Call) -> Result<Added> {
         let folder = self.open()?;
         let _lock = self.lock(&folder, call).await?;
         let mut index = self.index(&folder)?;
-        let stored = self.read_signature_image(&folder, &index, subject, suffix)?;
-        let change = merge(stored.as_ref())?;
+        let subject = &image.digest;
         let renamed = self.name_image(&mut index, subject)?;
-        let added = matches!(change, Change::Write { .. });
-        let blobs = match change {
-            Change::Keep { payload } => vec![payload],
-            Change::Write { image, payload } => {
-                let mut descriptor = Descriptor::of(&image.media_type, &image.manifest);
-                descriptor.annotations.insert(KIND.to_owned(), KIND_SIGNATURES.to_owned());
-                descriptor.annotations.insert(REF_NAME.to_owned(), legacy::tag(subject, suffix));
-                match self.find_signatures(&index, subject, suffix)? {
-                    Some(at) => index.replace_entry(at, descriptor),
-                    None => index.manifests.push(IndexEntry::new(descriptor)),
+        let (added, place, blobs) = match item {
+            NewItem::Layer { signature, key, suffix, docker } => {
+                let place = self.signature_reference(subject, suffix);
+                let stored = self.read_signature_image(&folder, &index, subject, suffix)?;
+                let existing =
+                    stored.map(|stored| Manifest::parse(&stored.bytes, Some(&stored.media_type))).transpose();
+                let existing = existing.map_err(|e| e.context("the signature image that is there"))?;
+                let layers = existing.as_ref().map_or(&[][..], |existing| &existing.layers);
+                legacy::check_layer_count(layers.len())?;
+                if legacy::is_duplicate(layers, signature, key) {
+                    (false, place, vec![signature.payload.clone()])
+                } else {
+                    let made = legacy::append(existing.as_ref(), signature, docker)?;
+                    let mut descriptor = Descriptor::of(&made.media_type, &made.manifest);
+                    descriptor.annotations.insert(KIND.to_owned(), KIND_SIGNATURES.to_owned());
+                    descriptor.annotations.insert(REF_NAME.to_owned(), legacy::tag(subject, suffix));
+                    match self.find_signatures(&index, subject, suffix)? {
+                        Some(at) => index.replace_entry(at, descriptor),
+                        None => index.manifests.push(IndexEntry::new(descriptor)),
+                    }
+                    (true, place, vec![signature.payload.clone(), made.config, made.manifest])
                 }
-                vec![payload, image.config, image.manifest]
+            }
+            NewItem::Bundle { json, predicate_type } => {
+                let of = image.descriptor.as_ref().ok_or_else(|| self.error(Code::Internal, "an unread image"))?;
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+                let made = referrer::image(json, predicate_type, of, &rfc3339::utc(now));
+                let place = self.pinned(&made.entry.digest);
+                index.manifests.push(IndexEntry::new(made.entry));
+                (true, place, vec![json.to_vec(), referrer::CONFIG.to_vec(), made.manifest])
             }
         };
         if renamed || added || !blobs.iter().all(|bytes| holds(&folder, bytes)) {
             self.put(&folder, &blobs, index.to_json().as_bytes())?;
         }
-        Ok(added)
+        Ok(Added { place, added, protection: Protection::Stored })
     }
 
     /// Blobs first, `index.json` last, so that it never names what is not there; each on the disk before the next step.
@@ -427,19 +450,21 @@ impl Layout {
             .with("errno", e.raw_os_error())
     }
 
-    /// Looks for a manifest whose subject is `subject` and whose content is a sigstore bundle: `cosign save` leaves them
-    /// among the blobs without an entry.
-    fn scan_for_bundles(&self, subject: &Digest) -> Result<bool> {
+    /// The manifests whose subject is `subject` and whose content is a sigstore bundle: entries of `index.json`, and blobs
+    /// without an entry, as `cosign save` leaves them.
+    fn list(&self, subject: &Digest) -> Result<Referring> {
         let folder = self.open()?;
         let index = self.index(&folder)?;
-        let is_bundle = |text: &str| text.starts_with(media_type::SIGSTORE_BUNDLE_PREFIX);
-        if let Some(entry) =
-            index.manifests.iter().find(|entry| entry.descriptor.artifact_type.as_deref().is_some_and(is_bundle))
-            && self.is_bundle_of(&folder, entry.descriptor.digest.hex(), subject)
-        {
-            return Ok(true);
+        let mut entries: Vec<Descriptor> = Vec::new();
+        let mut left = MAX_SCANNED_BYTES;
+        let mut names: Vec<String> = Vec::new();
+        for entry in &index.manifests {
+            if referrer::may_be_bundle(&entry.descriptor) && !is_signature_image(entry) {
+                names.push(entry.descriptor.digest.hex().to_owned());
+            }
         }
-        let Ok(blobs) = folder.open_folder(&["blobs", "sha256"]) else { return Ok(false) };
+        let blobs =
+            folder.open_folder(&BLOBS).map_err(|e| self.error(Code::Io, format_args!("cannot list the blobs: {e}")))?;
         let list = rustix::fs::Dir::read_from(&blobs).map_err(|e| self.error(Code::Io, e))?;
         for (count, file) in list.enumerate() {
             if count > MAX_SCANNED_BLOBS {
@@ -448,23 +473,52 @@ impl Layout {
             let file = file.map_err(|e| self.error(Code::Io, e))?;
             if let Ok(name) = file.file_name().to_str()
                 && name.len() == 64
-                && self.is_bundle_of(&folder, name, subject)
+                && !names.iter().any(|known| known == name)
             {
-                return Ok(true);
+                names.push(name.to_owned());
             }
         }
-        Ok(false)
+        for name in names {
+            let Ok(digest) = Digest::parse(&format!("sha256:{name}")) else { continue };
+            let named = index.manifests.iter().any(|entry| entry.descriptor.digest == digest && is_bundle_entry(entry));
+            let bytes = self.read_if_manifest(&folder, &digest, &mut left)?.filter(|bytes| digest.matches(bytes));
+            let Some(bytes) = bytes else {
+                if named {
+                    let what =
+                        format_args!("index.json names the bundle {digest}, which is missing or changed: {DAMAGED}");
+                    return Err(self.error(Code::Content, what));
+                }
+                continue;
+            };
+            let Ok(manifest) = Manifest::parse(&bytes, None) else { continue };
+            let is_bundle = |layer: &Descriptor| layer.media_type.starts_with(media_type::SIGSTORE_BUNDLE_PREFIX);
+            if manifest.subject.is_some_and(|s| s.digest == *subject) && manifest.layers.iter().any(is_bundle) {
+                let mut entry = Descriptor::new(&manifest.media_type, digest, bytes.len() as u64);
+                entry.annotations = manifest.annotations;
+                entry.artifact_type = manifest.artifact_type;
+                entries.push(entry);
+                if entries.len() > referrer::MAX_REFERRERS {
+                    return Err(self.error(Code::TooLarge, "too many bundles refer to the image"));
+                }
+            }
+        }
+        Ok(Referring { entries, ..Referring::default() })
     }
 
-    fn is_bundle_of(&self, folder: &Folder, hex: &str, subject: &Digest) -> bool {
-        // A bundle's manifest has under 2 KiB; layers are not read.
-        let Ok(Some(bytes)) = folder.read(&["blobs", "sha256", hex], 64 << 10) else { return false };
-        if !bytes.starts_with(b"{") {
-            return false;
-        }
-        let Ok(manifest) = Manifest::parse(&bytes, None) else { return false };
-        manifest.subject.is_some_and(|s| s.digest == *subject)
-            && manifest.layers.iter().any(|layer| layer.media_type.starts_with(media_type::SIGSTORE_BUNDLE_PREFIX))
+    /// The blob `digest` if it may be a manifest. `left` is what may still be read in search of bundles.
+    fn read_if_manifest(&self, folder: &Folder, digest: &Digest, left: &mut u64) -> Result<Option<Vec<u8>>> {
+        let path = [BLOBS[0], BLOBS[1], digest.hex()];
+        let bytes = match folder.read_if(&path, MAX_DOCUMENT, b"{") {
+            Ok(bytes) => bytes,
+            // Layers are larger than any manifest, and other things are no blobs.
+            Err(FileError::TooLarge(..) | FileError::NotRegular) => None,
+            Err(e) => return Err(self.file_error(&format!("blob {digest}"), e)),
+        };
+        let size = bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        *left = left
+            .checked_sub(size)
+            .ok_or_else(|| self.error(Code::TooLarge, "the layout holds too many documents to look for bundles"))?;
+        Ok(bytes)
     }
 }
 
@@ -492,21 +546,54 @@ impl Store for Layout {
         cap: u64,
         _call: &'a Call,
     ) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
-        Box::pin(async move { self.read_blob(&self.open()?, descriptor, cap) })
+        Box::pin(async move {
+            self.read_blob(&self.open()?, descriptor, cap).map_err(|error| match error.code() {
+                // A file that is there and is something else.
+                Code::Content => error.with("evidence", "content"),
+                _ => error,
+            })
+        })
     }
 
-    fn has_bundles<'a>(&'a self, subject: &'a Digest, _call: &'a Call) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(async move { self.scan_for_bundles(subject) })
+    fn referring<'a>(&'a self, subject: &'a Digest, _call: &'a Call) -> BoxFuture<'a, Result<Referring>> {
+        Box::pin(async move { self.list(subject) })
     }
 
-    fn update<'a>(
+    /// A layout has a lock and needs no journal.
+    fn journal<'a>(
         &'a self,
-        subject: &'a Digest,
-        suffix: &'a str,
-        merge: Merge<'a>,
+        _subject: &'a Digest,
+        _suffix: &'a str,
+        _tag: Option<&'a StoredManifest>,
+        _referring: Option<&'a Referring>,
+        _call: &'a Call,
+    ) -> BoxFuture<'a, Result<Journalled>> {
+        Box::pin(async { Ok(Journalled::default()) })
+    }
+
+    fn manifest<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        _call: &'a Call,
+    ) -> BoxFuture<'a, Result<Option<StoredManifest>>> {
+        Box::pin(async move {
+            let bytes = self.read_blob(&self.open()?, descriptor, MAX_DOCUMENT)?;
+            Ok(bytes.map(|bytes| StoredManifest {
+                bytes,
+                media_type: descriptor.media_type.clone(),
+                digest: descriptor.digest.clone(),
+            }))
+        })
+    }
+
+    fn add<'a>(
+        &'a self,
+        image: &'a Image,
+        item: NewItem<'a>,
+        _journal: bool,
         call: &'a Call,
-    ) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(self.write(subject, suffix, merge, call))
+    ) -> BoxFuture<'a, Result<Added>> {
+        Box::pin(self.write(image, item, call))
     }
 
     fn signature_reference(&self, subject: &Digest, suffix: &str) -> String {
@@ -528,17 +615,33 @@ fn has_name(entry: &IndexEntry, name: &str) -> bool {
     entry.annotation(REF_NAME) == Some(name) || entry.annotation(CONTAINERD_NAME) == Some(name)
 }
 
+fn media_type_of(document: Document) -> String {
+    match document {
+        Document::Manifest(manifest) => manifest.media_type,
+        Document::Index(index) => index.media_type,
+    }
+}
+
+/// Whether an entry is a signature image of the legacy format, by its kind.
+fn is_signature_image(entry: &IndexEntry) -> bool {
+    matches!(entry.annotation(KIND), Some(KIND_SIGNATURES | KIND_ATTESTATIONS))
+}
+
 /// Whether an entry is a signature, attestation or SBOM rather than an image.
 fn is_attachment(entry: &IndexEntry) -> bool {
-    let by_kind = matches!(entry.annotation(KIND), Some(KIND_SIGNATURES | KIND_ATTESTATIONS));
     let by_name = entry.annotation(REF_NAME).and_then(|name| name.strip_prefix("sha256-")).is_some_and(|rest| {
         rest.len() > 64 && rest.is_char_boundary(64) && {
             let (hex, suffix) = rest.split_at(64);
             hex.bytes().all(|b| b.is_ascii_hexdigit()) && matches!(suffix, ".sig" | ".att" | ".sbom" | ".cosign")
         }
     });
-    let is_bundle = |text: &String| text.starts_with(media_type::SIGSTORE_BUNDLE_PREFIX);
-    by_kind || by_name || entry.descriptor.artifact_type.as_ref().is_some_and(is_bundle)
+    is_signature_image(entry) || by_name || is_bundle_entry(entry)
+}
+
+/// Whether an entry says that it is a bundle.
+fn is_bundle_entry(entry: &IndexEntry) -> bool {
+    let artifact_type = entry.descriptor.artifact_type.as_deref();
+    artifact_type.is_some_and(|text| text.starts_with(media_type::SIGSTORE_BUNDLE_PREFIX))
 }
 
 /// The images of a layout, for messages.

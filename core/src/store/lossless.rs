@@ -1,0 +1,231 @@
+//! The journal's machine, driven over a registry: each batch it asks for is sent at once, each answer told as it was.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::journal::{Answer, Capability, Job, Listing, Machine, Outcome, Phase, Place, Put, Reply, Request, Step};
+use super::tags::{Tags, local_time};
+use super::{Added, Image, NewItem, Protection};
+use crate::bundle::{legacy, referrer};
+use crate::call::Call;
+use crate::digest::Digest;
+use crate::encoding::rfc3339;
+use crate::error::{Code, Error, Result};
+use crate::oci::Descriptor;
+use crate::registry::{PutOutcome, Referrers};
+
+/// A round trip, before one was measured; also the least that a wait counts with.
+const ROUND_TRIP: Duration = Duration::from_millis(20);
+
+impl Tags {
+    /// Stores `item` so that no concurrent signer loses it.
+    pub(super) async fn add_lossless(&self, image: &Image, item: &NewItem<'_>, call: &Call) -> Result<Added> {
+        let (place, job) = match item {
+            NewItem::Layer { signature, key, suffix, docker } => {
+                let (known, signer) = ((*signature).clone(), (*key).clone());
+                let job = Job::Layer {
+                    layer: legacy::layer(signature),
+                    payload: signature.payload.as_slice().into(),
+                    docker: *docker,
+                    duplicate: Some(Arc::new(move |old: &Descriptor| {
+                        legacy::is_duplicate(std::slice::from_ref(old), &known, &signer)
+                    })),
+                };
+                (Place::image(&image.digest, suffix)?, job)
+            }
+            NewItem::Bundle { json, predicate_type } => {
+                let (bundle, predicate_type) = (json.to_vec(), (*predicate_type).to_owned());
+                let blobs = vec![Arc::from(bundle.as_slice()), Arc::from(referrer::CONFIG)];
+                let manifest = Arc::new(move |subject: &Descriptor, now: u64| {
+                    referrer::image(&bundle, &predicate_type, subject, &rfc3339::utc(now)).manifest
+                });
+                (Place::index(&image.digest)?, Job::Bundle { blobs, manifest })
+            }
+        };
+        let (host, repository) = self.at();
+        let capability = match self.transport.has_referrers(host, repository) {
+            Some(true) => Capability::Referrers,
+            Some(false) => Capability::TagOnly,
+            None => Capability::Unknown,
+        };
+        let mut machine = Machine::new(place.clone(), job, capability, image.descriptor.clone())?;
+        let outcome = self.drive(&place, &mut machine, call).await;
+        let stages = machine.stages();
+        let outcome = outcome.map_err(|error| {
+            // What was done before it stopped: after the commit the signature may be there already.
+            let done = json!({
+                "blobs": stages.blobs, "journal": stages.journal, "tag": stages.tag, "checked": stages.checked,
+            });
+            error.with("stages", done)
+        })?;
+        let place = match (item, machine.entry()) {
+            (NewItem::Bundle { .. }, Some(entry)) => self.pinned_name(&entry.digest),
+            _ => format!("{}:{}", self.image.name(), place.tag()),
+        };
+        let protection = match outcome {
+            Outcome::Stored => Protection::Stored,
+            Outcome::StoredUnprotected(why) => Protection::StoredUnprotected(why.to_string()),
+            Outcome::JournalOnly(why) => Protection::JournalOnly(why.to_string()),
+        };
+        Ok(Added { place, added: !stages.duplicate, protection })
+    }
+
+    fn pinned_name(&self, digest: &Digest) -> String {
+        format!("{}@{digest}", self.image.name())
+    }
+
+    async fn drive(&self, place: &Place, machine: &mut Machine, call: &Call) -> Result<Outcome> {
+        let mut round_trip = ROUND_TRIP;
+        let mut committed = false;
+        let mut step = machine.start();
+        loop {
+            let batch = match step {
+                Step::Done(outcome) => return outcome,
+                Step::Ask(batch) => batch,
+            };
+            if batch.phase == Phase::Commit && !committed {
+                call.check()?;
+                // Once others can see a write, there must be time to look at it.
+                let left = call.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+                if left.is_some_and(|left| left < round_trip.saturating_mul(2)) {
+                    let late = Error::new(
+                        Code::Timeout,
+                        "the time left is too short to store and to check: nothing was stored",
+                    );
+                    step = machine.stop(late);
+                    continue;
+                }
+                committed = true;
+            }
+            let started = Instant::now();
+            let asks = batch.requests.iter().map(|request| self.perform(place, request, round_trip, call));
+            let replies = join_all(asks).await;
+            if batch.phase != Phase::Wait {
+                round_trip = started.elapsed().clamp(ROUND_TRIP, Duration::from_secs(2));
+            }
+            step = machine.resume(replies, local_time());
+            // What was answered before the call was stopped is known by now.
+            if let (Step::Ask(_), Err(stopped)) = (&step, call.check()) {
+                step = machine.stop(stopped);
+            }
+        }
+    }
+
+    async fn perform(&self, place: &Place, request: &Request, round_trip: Duration, call: &Call) -> Reply {
+        let (host, repository) = self.at();
+        let transport = &self.transport;
+        let mut date = None;
+        let answer = match request {
+            Request::HeadSubject => {
+                let subject = place.subject().to_string();
+                match transport.head_manifest(host, repository, &subject, call).await {
+                    Ok(head) => {
+                        date = head.as_ref().and_then(|head| head.date);
+                        Answer::Subject(head.map(|head| Descriptor::new(&head.media_type, head.digest, head.size)))
+                    }
+                    Err(error) => Answer::Failed(error),
+                }
+            }
+            Request::GetReferrers => match transport.referrers(host, repository, place.subject(), None, call).await {
+                Ok(Referrers::Found(entries)) => {
+                    Answer::Referrers(Some(entries.into_iter().map(|entry| entry.descriptor).collect()))
+                }
+                Ok(Referrers::NoApi) => Answer::Referrers(None),
+                Err(error) => Answer::Failed(error),
+            },
+            Request::GetTag => match self.get(place.tag(), call).await {
+                Ok(found) => {
+                    date = found.as_ref().and_then(|found| found.date);
+                    Answer::Manifest(found.map(Into::into))
+                }
+                Err(error) => Answer::Failed(error),
+            },
+            Request::GetJournalEntry { reference } => match self.get(reference, call).await {
+                Ok(found) => Answer::Manifest(found.map(Into::into)),
+                Err(error) => Answer::Failed(error),
+            },
+            Request::PutBlob { bytes } => {
+                match transport.put_blob(host, repository, &Digest::sha256(bytes), bytes, call).await {
+                    Ok(()) => Answer::Blob,
+                    Err(error) => Answer::Failed(error),
+                }
+            }
+            Request::PutTag { media_type, bytes } => {
+                let put = transport.put_manifest(host, repository, place.tag(), media_type, bytes, call).await;
+                put_answer(put, &mut date)
+            }
+            Request::PutJournal { tag, digest, media_type, bytes } => {
+                let put = match tag {
+                    Some(tag) => transport.put_own_tag(host, repository, tag, media_type, bytes, call).await,
+                    None => {
+                        let own = digest.to_string();
+                        transport.put_manifest(host, repository, &own, media_type, bytes, call).await
+                    }
+                };
+                put_answer(put, &mut date)
+            }
+            Request::ListJournal { last } => {
+                let prefix = place.prefix();
+                let list = match last {
+                    Some(_) => transport.list_tags(host, repository, &prefix, None, call).await,
+                    None => transport.list_all_tags(host, repository, &prefix, call).await,
+                };
+                Answer::Listing(match list {
+                    Ok(list) => {
+                        date = list.as_ref().and_then(|list| list.date);
+                        let tags = list.map(|list| list.tags).unwrap_or_default();
+                        Listing::Names(tags.iter().filter_map(|tag| place.parse(tag)).collect(), true)
+                    }
+                    Err(error) => match status(&error) {
+                        Some(400 | 405 | 413) => Listing::BadParameters(error),
+                        Some(401 | 403 | 404) => Listing::Forbidden(error),
+                        _ => return Reply { answer: Answer::Failed(error), date: None },
+                    },
+                })
+            }
+            Request::Sleep { round_trips } => {
+                let most = round_trip.saturating_mul(*round_trips);
+                // Half of it is left to chance, so that writers who collided do not meet again.
+                let mut random = [0_u8; 1];
+                let share = crate::crypto::rng::fill(&mut random).map_or(1.0, |()| f64::from(random[0]) / 255.0);
+                let late = || Error::new(Code::Internal, "a wait that cannot end late");
+                let wait = tokio::time::sleep(most.mul_f64(0.5 + share / 2.0));
+                match crate::registry::limits::bounded(call, Duration::from_secs(60), late, wait).await {
+                    Ok(()) => Answer::Slept,
+                    Err(error) => Answer::Failed(error),
+                }
+            }
+        };
+        let date = date.and_then(|date: SystemTime| date.duration_since(UNIX_EPOCH).ok());
+        Reply { answer, date: date.map(|since| since.as_secs()) }
+    }
+}
+
+fn status(error: &Error) -> Option<u64> {
+    error.detail("status").and_then(serde_json::Value::as_u64)
+}
+
+/// How a PUT of a manifest ended, in the machine's words.
+fn put_answer(put: Result<PutOutcome>, date: &mut Option<SystemTime>) -> Answer {
+    let error = match put {
+        Ok(PutOutcome::Stored(stored)) => {
+            *date = stored.date;
+            return Answer::Put(Put::Stored { subject: stored.oci_subject });
+        }
+        Ok(PutOutcome::Ambiguous(error)) => return Answer::Put(Put::Ambiguous(error)),
+        Err(error) => error,
+    };
+    let said = error.detail("registry_code").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let immutable = matches!(said.as_str(), "TAG_IMMUTABLE" | "PRECONDITION")
+        || (said == "TAG_INVALID" && error.message().contains("immutable"));
+    Answer::Put(match (error.code(), status(&error)) {
+        (Code::Cancelled | Code::Timeout, _) => return Answer::Failed(error),
+        _ if immutable => Put::Immutable(error),
+        (_, Some(429 | 500 | 503)) | (Code::Network | Code::RateLimited, _) => Put::Unavailable(error),
+        _ if said == "MANIFEST_BLOB_UNKNOWN" => Put::BlobUnknown(Vec::new(), error),
+        _ => Put::Refused(error),
+    })
+}
