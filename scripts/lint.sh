@@ -60,10 +60,28 @@ go_vet() {
     ((modules > 0)) || { echo "no Go module found"; return 1; }
 }
 generated_files() { cargo run --quiet --locked -p cosign-tests --bin generate -- --check; }
+# What the shared library and the wheel must not carry, and what the tests' feature must not bring in.
+dependencies() {
+    local tree package found
+    for package in cosign-ffi cosign-python; do
+        tree=$(cargo tree --locked -p "$package" -e normal --prefix none) || return 1
+        if found=$(grep -E '^oci-(client|spec) ' <<<"$tree"); then
+            printf '%s contains %s\n' "$package" "$found"
+            return 1
+        fi
+    done
+    tree=$(cargo tree --locked -p cosign-core --features oci-client -e normal --prefix none --target all) || return 1
+    grep -q '^oci-client ' <<<"$tree" || { echo "the feature oci-client brings no oci-client"; return 1; }
+    if found=$(grep -E '^(openssl|openssl-sys|native-tls|ring) ' <<<"$tree"); then
+        printf 'a second TLS: %s\n' "$found"
+        return 1
+    fi
+}
 floors() { python3 scripts/floors.py && python3 scripts/floors_test.py 2>&1 | tail -3; }
 
 check "rustfmt" rust_format
 check "floors" floors
+check "dependencies" dependencies
 check "ruff" python_ruff
 check "mypy" python_types
 check "shell" shell_syntax

@@ -70,6 +70,9 @@ pub mod store;
 pub use client::blocking;
 #[cfg(feature = "client")]
 pub use client::{Client, ClientOptions, Format, SignOptions, Signed, TriangulateOptions, VerifyOptions};
+/// The version of oci-client whose types [`registry::OciClient`] and the conversions take.
+#[cfg(feature = "oci-client")]
+pub use oci_client;
 
 pub use call::{Call, Cancel};
 pub use crypto::KeyAlgorithm;

@@ -1,6 +1,8 @@
 //! The verbs: sign, verify, resolve, triangulate. Each file reads as the recipe of one verb.
 
 pub mod blocking;
+#[cfg(feature = "oci-client")]
+mod oci_client;
 mod options;
 mod resolve;
 mod sign;

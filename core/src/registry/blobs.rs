@@ -47,6 +47,10 @@ impl Transport {
         call: &Call,
     ) -> Result<Option<Vec<u8>>> {
         let call = &limits::with_deadline(call);
+        #[cfg(feature = "oci-client")]
+        if let Some(client) = &self.through {
+            return client.get_blob(host, repository, digest, size, call).await;
+        }
         let ask = Ask::new(Method::GET, host, repository, format!("blobs/{digest}"), format!("GET blob {digest}"));
         let mut body = Whole::new(size);
         if self.get(&ask, &mut body, call).await?.is_none() {
@@ -75,6 +79,10 @@ impl Transport {
         call: &Call,
     ) -> Result<()> {
         let call = &limits::with_deadline(call);
+        #[cfg(feature = "oci-client")]
+        if let Some(client) = &self.through {
+            return client.put_blob(host, repository, digest, bytes, call).await;
+        }
         let what = format!("POST upload of {digest}");
         let ask = Ask::new(Method::POST, host, repository, "blobs/uploads/".to_owned(), what);
         let mut backoff = self.backoff();

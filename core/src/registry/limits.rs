@@ -69,6 +69,12 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(60);
 pub const HELPER_TIME: Duration = Duration::from_secs(30);
 /// How long it is believed that a registry lacks something.
 pub const CAPABILITY_LIFE: Duration = Duration::from_secs(3600);
+/// One read through somebody else's client, whose steps are not seen: token, answer and body.
+#[cfg(feature = "oci-client")]
+pub const OCI_CLIENT_STEP: Duration = Duration::from_secs(30);
+/// One upload through somebody else's client: up to three requests.
+#[cfg(feature = "oci-client")]
+pub const OCI_CLIENT_UPLOAD: Duration = Duration::from_secs(90);
 /// A call that brings no deadline of its own.
 pub const WHOLE_CALL: Duration = Duration::from_secs(180);
 /// How long a cancel may stay unseen while waiting.

@@ -113,6 +113,10 @@ impl Transport {
         call: &Call,
     ) -> Result<Referrers> {
         let call = &limits::with_deadline(call);
+        #[cfg(feature = "oci-client")]
+        if let Some(client) = &self.through {
+            return client.referrers(host, repository, digest, artifact_type, call).await;
+        }
         let what = format!("GET referrers of {digest}");
         let path = format!("referrers/{digest}");
         let mut ask = Ask::new(Method::GET, host, repository, path, what).header(ACCEPT, OCI_INDEX)?;
@@ -186,6 +190,10 @@ impl Transport {
         call: &Call,
     ) -> Result<Option<TagList>> {
         let call = &limits::with_deadline(call);
+        #[cfg(feature = "oci-client")]
+        if let Some(client) = &self.through {
+            return client.list_tags(host, repository, prefix, expected, call).await;
+        }
         let ask = Ask::new(Method::GET, host, repository, "tags/list".to_owned(), "GET tags".to_owned());
         if self.capabilities(&ask).tags_from != Some(false) {
             match self.walk_tags(host, repository, prefix, true, call).await {

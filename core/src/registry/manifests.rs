@@ -47,6 +47,17 @@ pub struct ManifestHead {
     pub date: Option<SystemTime>,
 }
 
+impl From<FetchedManifest> for ManifestHead {
+    fn from(found: FetchedManifest) -> ManifestHead {
+        ManifestHead {
+            media_type: found.media_type,
+            digest: found.digest,
+            size: found.bytes.len() as u64,
+            date: found.date,
+        }
+    }
+}
+
 /// A manifest that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredManifest {
@@ -126,6 +137,10 @@ impl Transport {
         call: &Call,
     ) -> Result<Option<FetchedManifest>> {
         let call = &limits::with_deadline(call);
+        #[cfg(feature = "oci-client")]
+        if let Some(client) = &self.through {
+            return client.get_manifest(host, repository, reference, call).await;
+        }
         let path = format!("manifests/{reference}");
         let ask = Ask::new(Method::GET, host, repository, path, format!("GET manifest {reference}"));
         let ask = ask.header(ACCEPT, MANIFEST_TYPES)?;
@@ -156,6 +171,10 @@ impl Transport {
         call: &Call,
     ) -> Result<Option<ManifestHead>> {
         let call = &limits::with_deadline(call);
+        #[cfg(feature = "oci-client")]
+        if let Some(client) = &self.through {
+            return client.head_manifest(host, repository, reference, call).await;
+        }
         let path = format!("manifests/{reference}");
         let ask = Ask::new(Method::HEAD, host, repository, path, format!("HEAD manifest {reference}"));
         let ask = ask.header(ACCEPT, MANIFEST_TYPES)?;
@@ -183,12 +202,7 @@ impl Transport {
             _ => return Err(answer.error(&ask)),
         }
         let found = self.get_manifest(host, repository, reference, call).await?;
-        Ok(found.map(|found| ManifestHead {
-            media_type: found.media_type,
-            digest: found.digest,
-            size: found.bytes.len() as u64,
-            date: found.date,
-        }))
+        Ok(found.map(ManifestHead::from))
     }
 
     /// Stores a manifest or index under a tag or digest.
@@ -205,6 +219,11 @@ impl Transport {
         bytes: &[u8],
         call: &Call,
     ) -> Result<PutOutcome> {
+        #[cfg(feature = "oci-client")]
+        if let Some(client) = &self.through {
+            let call = &limits::with_deadline(call);
+            return client.put_manifest(host, repository, reference, media_type, bytes, call).await;
+        }
         let resend = if Digest::parse(reference).is_ok() { Resend::Always } else { Resend::IfSure };
         self.put(host, repository, reference, media_type, bytes, resend, call).await
     }

@@ -8,6 +8,9 @@
 //! (`tls.rs`). Everything that arrives has a cap and every wait an end (`limits.rs`). What the rest of the library gets
 //! to see is bytes that have the digest and size that were asked for, an honest "it is not there", or an error whose
 //! class says that nothing is known.
+//!
+//! With the feature `oci-client` an `oci_client::Client` of the program can take the place of our own requests
+//! (`oci_client.rs`); what it brings is held to the same rules.
 
 pub mod limits;
 
@@ -23,6 +26,8 @@ mod exchange;
 mod helper;
 mod lists;
 mod manifests;
+#[cfg(feature = "oci-client")]
+mod oci_client;
 mod proxy;
 mod realm;
 mod request;
@@ -33,6 +38,8 @@ mod tls;
 mod token;
 mod transport;
 
+#[cfg(feature = "oci-client")]
+pub use self::oci_client::OciClient;
 pub use auth::{Credential, canonical_host};
 pub use blobs::{Mount, Upload};
 pub use docker_config::DockerConfig;

@@ -143,7 +143,7 @@ impl ProxyRules {
         (!direct).then(|| proxy.clone())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.https.is_none() && self.http.is_none()
     }
 

@@ -86,7 +86,7 @@ pub(super) fn passes(status: StatusCode) -> bool {
 }
 
 /// Whether the answer comes from somebody in between who gave up on the registry: it may still be at work.
-fn by_a_gateway(status: StatusCode) -> bool {
+pub(super) fn by_a_gateway(status: StatusCode) -> bool {
     matches!(status.as_u16(), 499 | 502 | 504 | 522)
 }
 

@@ -14,6 +14,8 @@ use super::auth::{Credential, canonical_host};
 use super::capabilities::Capabilities;
 use super::certs::HostCertificates;
 use super::docker_config::DockerConfig;
+#[cfg(feature = "oci-client")]
+use super::oci_client::OciClient;
 use super::proxy::ProxyRules;
 use super::realm;
 use super::request::Scope;
@@ -77,6 +79,9 @@ pub struct Transport {
     clients: Mutex<HashMap<Place, reqwest::Client>>,
     private: PrivateNames,
     pub(super) state: Mutex<State>,
+    // Takes the place of our own requests.
+    #[cfg(feature = "oci-client")]
+    pub(super) through: Option<OciClient>,
 }
 
 /// Where a request goes, as far as it matters to the HTTP client: connections are not shared between places.
@@ -137,7 +142,21 @@ impl Transport {
         for host in &mut options.http_hosts {
             *host = canonical_host(host);
         }
-        Ok(Transport { options, clients: Mutex::default(), private: PrivateNames::default(), state: Mutex::default() })
+        Ok(Transport {
+            options,
+            clients: Mutex::default(),
+            private: PrivateNames::default(),
+            state: Mutex::default(),
+            #[cfg(feature = "oci-client")]
+            through: None,
+        })
+    }
+
+    /// A transport whose every request goes through an `oci_client::Client`. What oci-client cannot do, or not so that its
+    /// outcome is known, is [`Code::Unsupported`]: deleting, mounting, and [`Transport::put_own_tag`].
+    #[cfg(feature = "oci-client")]
+    pub fn through(client: OciClient) -> Result<Transport> {
+        Ok(Transport { through: Some(client), ..Transport::new(TransportOptions::default())? })
     }
 
     /// Tells that `repository` will be written to, so that the first token already allows it: one token instead of two.
@@ -160,6 +179,11 @@ impl Transport {
 
     /// The HTTP client for `url`, in a request that is about the registry `base`.
     pub(super) fn client(&self, base: &Url, url: &Url) -> Result<reqwest::Client> {
+        // The one door to the network: nothing goes out beside the client that was given.
+        #[cfg(feature = "oci-client")]
+        if self.through.is_some() {
+            return Err(Error::new(Code::Unsupported, "this cannot be done through an oci_client::Client"));
+        }
         let plain = url.scheme() == "http";
         let home = base.host_str().unwrap_or_default();
         let place = match url.host_str() == base.host_str() {
