@@ -148,7 +148,11 @@ impl<'a> Step<'a> {
         // It writes host, repository and tag into URLs as they are.
         let checked = RegistryRef::parse(&probe)?;
         let host = canonical_host(checked.registry());
-        if host != canonical_host(self.host) || checked.repository() != self.repository {
+        let named = match digest {
+            true => checked.digest().is_some(),
+            false => checked.tag() == Some(tag_or_digest),
+        };
+        if host != canonical_host(self.host) || checked.repository() != self.repository || !named {
             return Err(self.error(Code::Reference, "the repository, tag or digest cannot be part of a URL"));
         }
         Ok(Reference::with_tag(host, self.repository.to_owned(), tag_or_digest.to_owned()))
@@ -666,18 +670,20 @@ impl TryFrom<&Reference> for RegistryRef {
     /// The same image by go-containerregistry's rules, which decide what is signed. A mirror is not part of the name.
     ///
     /// # Errors
-    /// [`Code::Reference`] for a name that these rules refuse or read as another registry's.
+    /// [`Code::Reference`] for a name that these rules refuse or read as another image's.
     fn try_from(reference: &Reference) -> Result<RegistryRef> {
         let text = reference.whole();
         let parsed = RegistryRef::parse(&text)?;
         let same = canonical_host(parsed.registry()) == canonical_host(reference.registry())
             && (parsed.repository() == reference.repository()
-                || parsed.repository().strip_prefix("library/") == Some(reference.repository()));
+                || parsed.repository().strip_prefix("library/") == Some(reference.repository()))
+            && parsed.digest().map(Digest::to_string).as_deref() == reference.digest()
+            && (parsed.digest().is_some() || parsed.tag() == reference.tag().or(Some("latest")));
         match same {
             true => Ok(parsed),
             false => Err(Error::new(
                 Code::Reference,
-                format!("{:?} would be read as an image of {}", clean(&text, 200), parsed.registry()),
+                format!("{:?} would be read as another image, {parsed}", clean(&text, 200)),
             )),
         }
     }
