@@ -12,12 +12,12 @@ use cosign_core::oci_client::client::{ClientConfig, ClientProtocol};
 use cosign_core::oci_client::manifest::{OciDescriptor, OciImageManifest, OciManifest};
 use cosign_core::oci_client::secrets::RegistryAuth;
 use cosign_core::oci_client::{self, Reference};
-use cosign_core::registry::{FetchedManifest, OciClient, PutOutcome, Transport};
+use cosign_core::registry::{FetchedManifest, OciClient, PutOutcome, Referrers, Transport};
 use cosign_core::{
     Call, Cancel, Class, Client, ClientOptions, Code, Digest, Error, ImageRef, KeyAlgorithm, Policy, PrivateKey,
     SignOptions, VerifyOptions,
 };
-use cosign_tests::registry::{Auth, Fault, OCI_INDEX, OCI_MANIFEST, Options, Registry, digest};
+use cosign_tests::registry::{Auth, Credentials, Fault, OCI_INDEX, OCI_MANIFEST, Options, Registry, Tls, digest};
 
 fn block<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
@@ -197,7 +197,8 @@ fn a_token_that_stopped_working_is_renewed_once() {
     let registry = Registry::with_auth(Auth::token("ann", "pw"));
     registry.add_image("team/app", "v1");
     let transport = Transport::through(login(&registry, "pw")).unwrap();
-    let get = || transport.get_manifest(&registry.host(), "team/app", "v1", &Call::new());
+    let (host, call) = (registry.host(), Call::new());
+    let get = || transport.get_manifest(&host, "team/app", "v1", &call);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(get()).unwrap().unwrap();
     registry.revoke_tokens();
@@ -527,9 +528,51 @@ fn options_that_the_given_client_would_ignore_are_refused() {
     let mut options = ClientOptions::new();
     options.set_auth_basic("a.test", "ann", "pw");
     assert_eq!(refused(Client::with_oci_client(options, through())).0, Code::Argument);
-    let mut options = ClientOptions::new();
-    options.dangerous_allow_http("a.test");
-    assert_eq!(refused(Client::with_oci_client(options, through())).0, Code::Argument);
+    let tls = Registry::with(Options { tls: Some(Tls::default()), ..Options::default() });
+    let Credentials { ca, client, client_key } = tls.credentials();
+    let changes: [&dyn Fn(&mut ClientOptions); 12] = [
+        &|options| {
+            options.set_user_agent("x").unwrap();
+        },
+        &|options| {
+            options.add_ca_pem(ca.as_bytes()).unwrap();
+        },
+        &|options| {
+            options.set_ca_pem(ca.as_bytes()).unwrap();
+        },
+        &|options| {
+            options.set_client_certificate(client.as_bytes(), client_key.as_bytes()).unwrap();
+        },
+        &|options| {
+            options.add_certs_dir(std::path::Path::new("/etc/docker/certs.d"));
+        },
+        &|options| {
+            options.set_docker_config(b"{}").unwrap();
+        },
+        &|options| {
+            options.allow_credential_helpers(true);
+        },
+        &|options| {
+            options.allow_token_server("a.test", "b.test");
+        },
+        &|options| {
+            options.set_proxy("http://proxy.test:3128", "", "").unwrap();
+        },
+        &|options| {
+            options.set_proxy("", "http://proxy.test:3128", "").unwrap();
+        },
+        &|options| {
+            options.set_retry_base(Duration::ZERO);
+        },
+        &|options| {
+            options.dangerous_allow_http("a.test");
+        },
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        let mut options = ClientOptions::new();
+        change(&mut options);
+        assert_eq!(refused(Client::with_oci_client(options, through())).0, Code::Argument, "{number}");
+    }
     let mut options = ClientOptions::new();
     options.set_layouts(false);
     let client = Client::with_oci_client(options, through()).unwrap();
@@ -617,4 +660,228 @@ fn descriptors_are_checked_on_the_way_in() {
     }
     ours.size = u64::MAX;
     assert_eq!(refused(OciDescriptor::try_from(&ours)).0, Code::Protocol);
+}
+
+#[test]
+fn a_push_without_a_whole_answer_is_left_open() {
+    let registry = Registry::start();
+    let host = registry.host();
+    let put = |call: &Call| {
+        registry.clear_log();
+        let outcome = block(wire().put_manifest(&host, "team/app", "tag", OCI_MANIFEST, b"{}", call));
+        (outcome, registry.log().iter().filter(|line| line.starts_with("PUT")).count())
+    };
+    let unreadable = Fault::Answer(201, vec![("Location", "/v2/é".into())], Vec::new());
+    for (fault, code) in [
+        (Fault::error(502, "UNKNOWN"), Code::Network),
+        (Fault::error(504, "UNKNOWN"), Code::Network),
+        (Fault::error(499, "UNKNOWN"), Code::Protocol),
+        (Fault::error(522, "UNKNOWN"), Code::Network),
+        (Fault::Close, Code::Network),
+        (Fault::Reset, Code::Network),
+        (Fault::ResetAt(10), Code::Network),
+        (unreadable, Code::Protocol),
+    ] {
+        registry.fault("PUT", fault.clone());
+        let (outcome, sent) = put(&Call::new());
+        let Ok(PutOutcome::Ambiguous(error)) = outcome else { panic!("{fault:?}: {outcome:?}") };
+        assert_eq!((error.code(), sent), (code, 1), "{fault:?}: {error}");
+        registry.heal();
+    }
+    registry.fault("PUT", Fault::Stall);
+    let (outcome, _) = put(&Call::new().with_timeout(Duration::from_millis(100)));
+    let Ok(PutOutcome::Ambiguous(error)) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(error.code(), Code::Timeout);
+    registry.heal();
+
+    // The registry's own refusal, a call that ended before, and a registry that nobody reached leave nothing open.
+    for (status, code) in [(401, Code::Auth), (403, Code::Denied), (429, Code::RateLimited), (503, Code::Network)] {
+        registry.fault("PUT", Fault::error(status, "UNKNOWN"));
+        let (outcome, sent) = put(&Call::new());
+        assert_eq!((refused(outcome).0, sent), (code, 1), "{status}");
+        registry.heal();
+    }
+    let call = Call::new();
+    call.cancel().cancel();
+    let (outcome, sent) = put(&call);
+    assert_eq!((refused(outcome).0, sent), (Code::Cancelled, 0));
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let outcome = block(wire().put_manifest(&nobody, "team/app", "tag", OCI_MANIFEST, b"{}", &Call::new()));
+    assert_eq!(refused(outcome).0, Code::Network);
+    // Any success is one.
+    for status in [200, 202, 204] {
+        registry.fault("PUT", Fault::Answer(status, Vec::new(), Vec::new()));
+        assert!(matches!(put(&Call::new()).0, Ok(PutOutcome::Stored(_))), "{status}");
+        registry.heal();
+    }
+}
+
+#[test]
+fn a_head_is_a_get() {
+    let registry = Registry::start();
+    let digest = registry.add_image("team/app", "v1");
+    let (host, call) = (registry.host(), Call::new());
+    let head = |reference: &str| block(wire().head_manifest(&host, "team/app", reference, &call));
+    for reference in ["v1", &digest] {
+        let found = head(reference).unwrap().unwrap();
+        assert_eq!((found.digest.to_string(), found.media_type.as_str()), (digest.clone(), OCI_MANIFEST));
+        let size = registry.manifest("team/app", "v1").unwrap().1.len() as u64;
+        assert_eq!((found.size, found.date), (size, None));
+    }
+    assert!(registry.log().iter().all(|line| line.starts_with("GET ")));
+    assert!(head("none").unwrap().is_none());
+    registry.fault("manifests/", Fault::WrongBytes);
+    assert_eq!(refused(head(&digest)).0, Code::Content);
+    registry.heal();
+    registry.fault("manifests/", Fault::Portal);
+    assert_eq!(refused(head("none")).0, Code::Protocol);
+}
+
+#[test]
+fn referrers_are_listed_by_type() {
+    let registry = Registry::with(Options { referrers: true, ..Options::default() });
+    let subject = Digest::parse(&registry.add_image("team/app", "v1")).unwrap();
+    let add = |artifact: &str, note: &str| {
+        let empty = digest(b"{}");
+        let text = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","artifactType":"{artifact}","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{empty}","size":2}},"layers":[],"subject":{{"mediaType":"{OCI_MANIFEST}","digest":"{subject}","size":1}},"annotations":{{"note":"{note}"}}}}"#
+        );
+        registry.add_untagged("team/app", OCI_MANIFEST, text.as_bytes())
+    };
+    let ask = |artifact: Option<&str>| {
+        block(wire().referrers(&registry.host(), "team/app", &subject, artifact, &Call::new())).map(|found| match found
+        {
+            Referrers::Found(entries) => {
+                Some(entries.iter().map(|e| e.descriptor.digest.to_string()).collect::<Vec<_>>())
+            }
+            Referrers::NoApi => None,
+        })
+    };
+    const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    let other = add("application/x", "1");
+    // oci-client's lists without what was sought may come from anywhere: the tag must be read, too.
+    assert_eq!(ask(None).unwrap(), None);
+    assert_eq!(ask(Some(BUNDLE)).unwrap(), None);
+    assert_eq!(ask(Some("application/x")).unwrap().unwrap(), std::slice::from_ref(&other));
+    let bundle = add(BUNDLE, "2");
+    let mut all = ask(None).unwrap().unwrap();
+    all.sort();
+    let mut both = [other, bundle.clone()];
+    both.sort();
+    assert_eq!(all, both);
+    assert_eq!(ask(Some(BUNDLE)).unwrap().unwrap(), [bundle]);
+    for number in 0..1000 {
+        add(BUNDLE, &format!("many {number}"));
+    }
+    assert_eq!(refused(ask(None)).0, Code::TooLarge);
+    for (fault, code) in [
+        (Fault::error(401, "UNAUTHORIZED"), Code::Auth),
+        (Fault::error(429, "TOOMANYREQUESTS"), Code::RateLimited),
+        (Fault::Text(429, "slow down".into()), Code::RateLimited),
+        (Fault::error(503, "UNKNOWN"), Code::Network),
+    ] {
+        registry.fault("/referrers/", fault.clone());
+        assert_eq!(refused(ask(None)).0, code, "{fault:?}");
+        registry.heal();
+    }
+}
+
+#[test]
+fn tags_are_listed_to_the_end_or_not_at_all() {
+    let registry = Registry::start();
+    let image = registry.add_image("team/app", "a");
+    let (_, manifest) = registry.manifest("team/app", &image).unwrap();
+    let add = |tag: &str| drop(registry.add_manifest("team/app", tag, OCI_MANIFEST, &manifest));
+    let list = |prefix: &str, expected: Option<&str>| {
+        registry.clear_log();
+        let found = block(wire().list_tags(&registry.host(), "team/app", prefix, expected, &Call::new()));
+        let sorted = found.map_err(|error| error.code()).map(|found| {
+            found.map(|found| {
+                assert_eq!(found.date, None);
+                let mut tags = found.tags;
+                tags.sort();
+                tags
+            })
+        });
+        (sorted, registry.log().iter().filter(|line| line.contains("/tags/list")).count())
+    };
+    let wanted: Vec<String> = (100..350).map(|n| format!("m.{n}")).collect();
+    wanted.iter().for_each(|tag| add(tag));
+    add("z.1");
+
+    // Three pages, the last of which goes past the prefix; without a tag behind it, one more shows the end.
+    assert_eq!(list("m.", None), (Ok(Some(wanted.clone())), 3));
+    assert_eq!(list("z.", None), (Ok(Some(vec!["z.1".to_owned()])), 2));
+    assert_eq!(list("zz", None), (Ok(Some(vec![])), 1));
+    // The missing tag may be elsewhere: the whole list is read.
+    assert_eq!(list("m.", Some("m.349")).1, 3);
+    let (found, requests) = list("m.", Some("m.none"));
+    assert_eq!((found, requests), (Ok(Some(wanted.clone())), 3 + 4));
+    // Smaller pages, and no order.
+    registry.set(|switches| switches.tags_list.page = Some(70));
+    assert_eq!(list("m.", None), (Ok(Some(wanted.clone())), 4));
+    registry.set(|switches| switches.tags_list.sorted = false);
+    assert_eq!(list("m.", None).0, Ok(Some(wanted.clone())));
+
+    // Distribution 2.8 reads neither `n` nor `last`: one request more shows that this is all.
+    registry.set(|switches| (switches.tags_list.parameters, switches.tags_list.page) = (false, None));
+    assert_eq!(list("m.", None), (Ok(Some(wanted.clone())), 2));
+    registry.set(|switches| switches.tags_list.sorted = true);
+    assert_eq!(list("m.", None), (Ok(Some(wanted)), 1));
+
+    let json = |tags: &[String]| {
+        let body = serde_json::json!({"name": "team/app", "tags": tags}).to_string().into_bytes();
+        Fault::Answer(200, Vec::new(), body)
+    };
+    let some = |count: usize| (0..count).map(|n| format!("m.{n}")).collect::<Vec<_>>();
+    // As short as a page, and the same whatever is asked for: all of it. Once cut shorter: nobody knows what follows.
+    registry.fault("/tags/", json(&some(100)));
+    assert_eq!(list("m.", None).0.unwrap().unwrap().len(), 100);
+    registry.heal();
+    registry.fault_at("/tags/", 0, 2, json(&some(100)));
+    registry.fault_at("/tags/", 0, usize::MAX, json(&some(99)));
+    assert_eq!(list("m.", None).0, Err(Code::Unsupported));
+    registry.heal();
+
+    registry.fault("/tags/", json(&some(10_001)));
+    assert_eq!(list("m.", None).0, Err(Code::TooLarge));
+    assert_eq!(list("m.1000", None).0.unwrap().unwrap(), ["m.1000", "m.10000"]);
+    registry.heal();
+    registry.fault("/tags/", json(&["m".repeat(129)]));
+    assert_eq!(list("m", None).0, Err(Code::Protocol));
+    registry.heal();
+    for page in 0..40 {
+        registry.fault_at("/tags/", page, 1, json(&[format!("m.{page}")]));
+    }
+    let (endless, requests) = list("m.", None);
+    assert_eq!((endless, requests), (Err(Code::TooLarge), 32));
+    registry.heal();
+
+    registry.fault("/tags/", Fault::error(404, "NAME_UNKNOWN"));
+    assert_eq!(list("m.", None), (Ok(None), 1));
+    registry.heal();
+    for (fault, code) in [
+        (Fault::error(401, "UNAUTHORIZED"), Code::Auth),
+        (Fault::error(403, "DENIED"), Code::Denied),
+        (Fault::error(400, "UNSUPPORTED"), Code::Protocol),
+        (Fault::error(500, "UNKNOWN"), Code::Network),
+        (Fault::Portal, Code::Protocol),
+        (Fault::Answer(200, Vec::new(), b"{}".to_vec()), Code::Protocol),
+    ] {
+        registry.fault("/tags/", fault.clone());
+        assert_eq!(list("m.", None).0, Err(code), "{fault:?}");
+        registry.heal();
+    }
+}
+
+#[test]
+fn what_oci_client_cannot_do_is_unsupported_and_sends_nothing() {
+    let registry = Registry::start();
+    let digest = Digest::parse(&registry.add_image("team/app", "v1")).unwrap();
+    let (host, wire, call) = (registry.host(), wire(), Call::new());
+    let own = block(wire.put_own_tag(&host, "team/app", "own", OCI_MANIFEST, b"{}", &call));
+    assert_eq!(refused(own).0, Code::Unsupported);
+    assert_eq!(refused(block(wire.delete_manifest(&host, "team/app", "v1", &call))).0, Code::Unsupported);
+    assert_eq!(refused(block(wire.mount_blob(&host, "team/app", &digest, "team/base", &call))).0, Code::Unsupported);
+    assert!(registry.log().is_empty());
 }
