@@ -13,9 +13,10 @@ use cosign_core::oci_client::manifest::{OciDescriptor, OciImageManifest, OciMani
 use cosign_core::oci_client::secrets::RegistryAuth;
 use cosign_core::oci_client::{self, Reference};
 use cosign_core::registry::{FetchedManifest, OciClient, PutOutcome, Referrers, Transport};
+use cosign_core::store::Protection;
 use cosign_core::{
-    Call, Cancel, Class, Client, ClientOptions, Code, Digest, Error, ImageRef, KeyAlgorithm, Policy, PrivateKey,
-    SignOptions, VerifyOptions,
+    Call, Cancel, Class, Client, ClientOptions, Code, Digest, Error, Format, ImageRef, KeyAlgorithm, Policy,
+    PrivateKey, SignOptions, VerifyOptions,
 };
 use cosign_tests::registry::{Auth, Credentials, Fault, OCI_INDEX, OCI_MANIFEST, Options, Registry, Tls, digest};
 
@@ -277,29 +278,32 @@ fn an_unread_fallback_tag_is_not_an_empty_one() {
 }
 
 #[test]
-fn bundles_are_seen_in_both_places() {
-    let bundle = |subject: &str, size: usize| {
-        let empty = digest(b"{}");
-        let text = format!(
-            r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","artifactType":"application/vnd.dev.sigstore.bundle.v0.3+json","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{empty}","size":2}},"layers":[],"subject":{{"mediaType":"{OCI_MANIFEST}","digest":"{subject}","size":{size}}}}}"#
-        );
-        text.into_bytes()
-    };
+fn bundles_are_written_and_read_in_both_places() {
     for referrers in [true, false] {
         let registry = Registry::with(Options { referrers, ..Options::default() });
-        let subject = registry.add_image("team/app", "v1");
-        let manifest = bundle(&subject, 1);
-        let stored = registry.add_manifest("team/app", "any", OCI_MANIFEST, &manifest);
-        if !referrers {
-            let index = format!(
-                r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[{{"mediaType":"{OCI_MANIFEST}","digest":"{stored}","size":{},"artifactType":"application/vnd.oci.empty.v1+json"}}]}}"#,
-                manifest.len()
-            );
-            registry.add_manifest("team/app", &subject.replace(':', "-"), OCI_INDEX, index.as_bytes());
+        let subject = Digest::parse(&registry.add_image("team/app", "v1")).unwrap();
+        let fallback = subject.to_string().replace(':', "-");
+        let (first, second, third) = (key(), key(), key());
+        let options = SignOptions { format: Format::Bundle, journal: false, ..SignOptions::default() };
+        sign(&ours(), &registry, &first, &options).unwrap();
+        for key in [&second, &third] {
+            sign(&client(through()), &registry, key, &options).unwrap();
         }
         for client in [ours(), client(through())] {
-            assert_eq!(refused(verify(&client, &registry, &key())).0, Code::Unsupported, "API {referrers}");
+            for key in [&first, &second, &third] {
+                assert_eq!(verify(&client, &registry, key).unwrap(), 1, "API {referrers}");
+            }
+            assert_eq!(refused(verify(&client, &registry, &key())), (Code::NoSignatureMatches, Class::Refused));
         }
+        // Each place in its registry alone, although oci-client answers from both in the same way.
+        let at = registry.manifest("team/app", &fallback);
+        let named = at.map(|(media_type, bytes)| match Document::parse(&bytes, Some(&media_type)).unwrap() {
+            Document::Index(index) => index.manifests.len(),
+            Document::Manifest(_) => panic!("the fallback tag holds an index"),
+        });
+        assert_eq!(named, (!referrers).then_some(3));
+        let listed = block(wire().referrers(&registry.host(), "team/app", &subject, None, &Call::new())).unwrap();
+        assert_eq!(matches!(listed, Referrers::Found(entries) if entries.len() == 3), referrers);
     }
 }
 
@@ -872,6 +876,17 @@ fn tags_are_listed_to_the_end_or_not_at_all() {
         assert_eq!(list("m.", None).0, Err(code), "{fault:?}");
         registry.heal();
     }
+}
+
+#[test]
+fn a_signature_without_a_journal_is_told_so() {
+    let registry = Registry::start();
+    registry.add_image("team/app", "v1");
+    let (client, key, options) = (client(through()), key(), SignOptions::default());
+    let signed = block(client.sign(&image(&registry), &key, &options, &Call::new())).unwrap();
+    let Protection::StoredUnprotected(why) = signed.protection() else { panic!("{signed:?}") };
+    assert!(why.contains("oci_client"), "{why}");
+    assert_eq!(verify(&client, &registry, &key).unwrap(), 1);
 }
 
 #[test]

@@ -14,6 +14,8 @@ impl Client {
     /// are collected whole by oci-client before their size can be judged; where registries are hostile, prefer
     /// [`Client::new`].
     ///
+    /// The journal cannot be written through it: signing reports its signatures as stored unprotected.
+    ///
     /// # Errors
     /// [`Code::Argument`] when `options` say how registries are reached: that is the given client's business, and an
     /// option is never ignored.

@@ -510,9 +510,10 @@ impl OciClient {
         }
     }
 
-    /// See [`super::Transport::referrers`]. [`Referrers::NoApi`] also when the list names nothing of `artifact_type`, or
-    /// no bundle where none is given: oci-client answers with an empty or foreign list where it fell back to the tag, so
-    /// the caller must read that tag itself. Of several pages only the first is seen.
+    /// See [`super::Transport::referrers`]. Where it fell back to the tag, oci-client answers with that tag's list, or an
+    /// empty one, and does not say so. So [`Referrers::NoApi`] also stands for a list that names nothing of
+    /// `artifact_type` (no bundle where none is given), or nothing that the tag does not name: the caller must read that
+    /// tag itself. Of several pages only the first is seen.
     pub(super) async fn referrers(
         &self,
         host: &str,
@@ -569,6 +570,17 @@ impl OciClient {
         let Document::Index(page) = parsed.map_err(|error| step.error(error.code(), error.message()))? else {
             return Err(step.error(Code::Protocol, "the list of referrers is no index"));
         };
+        // What the fallback tag holds as well may have come from there.
+        let tag = digest.to_string().replace(':', "-");
+        if step.reference(&tag).is_ok()
+            && let Some(found) = self.get_manifest(host, repository, &tag, call).await?
+            && let Ok(Document::Index(index)) = Document::parse(&found.bytes, Some(&found.media_type))
+        {
+            let there: HashSet<_> = index.manifests.iter().map(|entry| &entry.descriptor.digest).collect();
+            if page.manifests.iter().all(|entry| there.contains(&entry.descriptor.digest)) {
+                return Ok(Referrers::NoApi);
+            }
+        }
         let mut digests = HashSet::new();
         let mut entries = page.manifests;
         entries.retain(|entry| {
