@@ -97,7 +97,8 @@ impl Transport {
     }
 
     /// The first request to a host goes alone, until it is known what the host asks for: else a batch of k requests
-    /// would be refused k times. `None` once the host was heard.
+    /// would be refused k times. That only saves requests, so nobody waits for it longer than a moment: it may be the
+    /// one that gets no answer. `None` once the host was heard.
     async fn first_contact(&self, ask: &Ask<'_>, host: &str, call: &Call) -> Result<Option<FirstContact<'_>>> {
         let gate = {
             let mut state = lock(&self.state);
@@ -106,12 +107,12 @@ impl Transport {
             }
             state.greetings.entry(host.to_owned()).or_default().clone()
         };
+        let turn = tokio::time::timeout(limits::FIRST_CONTACT, gate.lock_owned());
         let late = || ask.late("the registry did not answer another request", limits::FIRST_BYTE);
-        let turn = bounded(call, limits::FIRST_BYTE, late, gate.lock_owned()).await;
-        let turn = turn.map_err(|error| in_flight(ask, error))?;
+        let turn = bounded(call, limits::FIRST_BYTE, late, turn).await.map_err(|error| in_flight(ask, error))?;
         match lock(&self.state).met.contains(host) {
             true => Ok(None),
-            false => Ok(Some(FirstContact { transport: self, host: host.to_owned(), _turn: turn })),
+            false => Ok(Some(FirstContact { transport: self, host: host.to_owned(), _turn: turn.ok() })),
         }
     }
 
@@ -234,11 +235,12 @@ impl Transport {
     }
 }
 
-/// The turn of the first request to a host; when it ends the host counts as met, whatever came of it.
+/// The turn of the first request to a host, or of one that waited for it long enough; when it ends the host counts as
+/// met, whatever came of it.
 pub(super) struct FirstContact<'a> {
     transport: &'a Transport,
     host: String,
-    _turn: tokio::sync::OwnedMutexGuard<()>,
+    _turn: Option<tokio::sync::OwnedMutexGuard<()>>,
 }
 
 impl Drop for FirstContact<'_> {

@@ -57,6 +57,8 @@ pub const HELPER: u64 = 1 << 20;
 pub const CONNECT: Duration = Duration::from_secs(10);
 /// From the request to the headers of the answer.
 pub const FIRST_BYTE: Duration = Duration::from_secs(30);
+/// How long other requests to a host wait for the answer to the first one, which they could learn from.
+pub const FIRST_CONTACT: Duration = Duration::from_secs(1);
 /// Between two pieces of a body.
 pub const NO_PROGRESS: Duration = Duration::from_secs(30);
 /// Before the second attempt; each further wait is [`RETRY_FACTOR`] times as long, and a random part of it is waited.
