@@ -1,7 +1,7 @@
 //! Reading and writing key files.
 //!
 //! A file is written whole or not at all: a temporary file beside the target, created by us alone with its final mode,
-//! is filled, synced and then moved to its name.
+//! is filled, synced and then moved to its name. When the call returns, the name is on the disk too.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -32,18 +32,23 @@ pub struct Staged {
     target: PathBuf,
 }
 
+/// A name beside `target` that nobody has; the file at it is ours.
+fn beside(target: &Path) -> Result<PathBuf> {
+    let (Some(name), Some(folder)) = (target.file_name(), target.parent()) else {
+        return Err(Error::new(Code::Argument, format!("{}: not the name of a file", target.display())));
+    };
+    let mut random = [0; 8];
+    cosign_core::crypto::rng::fill(&mut random)?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{:016x}.tmp", u64::from_ne_bytes(random)));
+    Ok(folder.join(hidden))
+}
+
 impl Staged {
     /// Writes `content` beside `target`.
     pub fn write(target: &Path, content: &[u8], mode: u32) -> Result<Staged> {
-        let (Some(name), Some(folder)) = (target.file_name(), target.parent()) else {
-            return Err(Error::new(Code::Argument, format!("{}: not the name of a file", target.display())));
-        };
-        let mut random = [0; 8];
-        cosign_core::crypto::rng::fill(&mut random)?;
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{:016x}.tmp", u64::from_ne_bytes(random)));
-        let staged = Staged { temporary: folder.join(hidden), target: target.to_owned() };
+        let staged = Staged { temporary: beside(target)?, target: target.to_owned() };
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -83,29 +88,95 @@ impl Drop for Staged {
     }
 }
 
-/// Writes one file.
-pub fn write(target: &Path, content: &[u8], mode: u32, overwrite: bool) -> Result<()> {
-    refuse_existing(target, overwrite)?;
-    Staged::write(target, content, mode)?.commit(overwrite)
+/// What stood at a name before it was overwritten; dropped, it is forgotten.
+struct Before {
+    target: PathBuf,
+    kept: Option<PathBuf>,
 }
 
-/// Writes a private key (0600) and its public key (0644): both, or neither.
+impl Before {
+    /// Keeps the file at `target`, if there is one, under a second name.
+    fn keep(target: &Path) -> Result<Before> {
+        let mut before = Before { target: target.to_owned(), kept: None };
+        if target.symlink_metadata().is_ok() {
+            let second = beside(target)?;
+            // No hard links here, or none to a file of somebody else: a copy.
+            let kept = fs::hard_link(target, &second).or_else(|_| fs::copy(target, &second).map(drop));
+            // Known before the error is, so that half a copy disappears too.
+            before.kept = Some(second);
+            kept.map_err(|error| io(target, "keep", &error))?;
+        }
+        Ok(before)
+    }
+
+    fn restore(mut self) {
+        let _ = match self.kept.take() {
+            Some(kept) => fs::rename(kept, &self.target),
+            None => fs::remove_file(&self.target),
+        };
+    }
+}
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        if let Some(kept) = &self.kept {
+            let _ = fs::remove_file(kept);
+        }
+    }
+}
+
+/// Writes one file.
+pub fn write(target: &Path, content: &[u8], mode: u32, overwrite: bool) -> Result<()> {
+    refuse_target(target, overwrite)?;
+    Staged::write(target, content, mode)?.commit(overwrite)?;
+    sync_folder(target)
+}
+
+/// Writes a private key (0600) and its public key (0644), which stand in one folder: both, or neither.
+///
+/// The private key's name changes last and in one step, so that at every moment it leads to a whole private key, the old
+/// one or the new one. A public key that is lost on the way, when the power fails, can be made from it again.
 pub fn write_pair(private: (&Path, &[u8]), public: (&Path, &[u8]), overwrite: bool) -> Result<()> {
-    refuse_existing(private.0, overwrite)?;
-    refuse_existing(public.0, overwrite)?;
+    refuse_target(private.0, overwrite)?;
+    refuse_target(public.0, overwrite)?;
     let staged_private = Staged::write(private.0, private.1, 0o600)?;
     let staged_public = Staged::write(public.0, public.1, 0o644)?;
-    staged_private.commit(overwrite)?;
-    staged_public.commit(overwrite).inspect_err(|_| {
-        if !overwrite {
-            let _ = fs::remove_file(private.0);
-        }
-    })
+    let before = Before::keep(public.0)?;
+    staged_public.commit(overwrite)?;
+    if let Err(error) = staged_private.commit(overwrite) {
+        before.restore();
+        return Err(error);
+    }
+    sync_folder(private.0)
 }
 
 /// Says early what `commit` would say late.
-fn refuse_existing(target: &Path, overwrite: bool) -> Result<()> {
-    if !overwrite && target.symlink_metadata().is_ok() { Err(exists(target)) } else { Ok(()) }
+fn refuse_target(target: &Path, overwrite: bool) -> Result<()> {
+    match target.symlink_metadata() {
+        Ok(_) if !overwrite => Err(exists(target)),
+        Ok(there) if there.is_dir() => Err(io(target, "write", &ErrorKind::IsADirectory.into())),
+        _ => Ok(()),
+    }
+}
+
+/// Waits until the new name is on the disk.
+fn sync_folder(target: &Path) -> Result<()> {
+    let folder = match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // A folder that may be written but not read, and file systems that do not sync folders.
+        Err(error)
+            if !matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::InvalidInput | ErrorKind::Unsupported
+            ) =>
+        {
+            Err(io(target, "sync", &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn exists(path: &Path) -> Error {
