@@ -203,7 +203,8 @@ class public_key {
 /// A decrypted private key: decrypt once, sign many times. Its memory is wiped at the end.
 class private_key {
  public:
-  /// A new key; `algorithm` is "ecdsa-p256" (nullptr), "ecdsa-p384", "ecdsa-p521" or "ed25519".
+  /// A new key; `algorithm` is "ecdsa-p256" (nullptr), "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa-2048", "rsa-3072" or
+  /// "rsa-4096".
   [[nodiscard]] static private_key generate(const char *algorithm = nullptr) {
     return private_key(detail::make<handle>(
         [&](auto out, auto err) { return cosign_private_key_generate(algorithm, out, err); }));

@@ -187,9 +187,12 @@ int main(int argc, char **argv) {
     CHECK(counted.use_count() == 1);
   });
 
-  test("public keys survive PEM", [] {
-    auto key = cosign::private_key::generate("ecdsa-p384").public_key();
-    CHECK(cosign::public_key::from_pem(key.to_pem()).fingerprint() == key.fingerprint());
+  test("public keys of every kind survive PEM", [] {
+    for (const char *name : {"ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa-2048"}) {
+      auto key = cosign::private_key::generate(name).public_key();
+      CHECK(cosign::public_key::from_pem(key.to_pem()).fingerprint() == key.fingerprint());
+    }
+    CHECK(code_of([] { (void)cosign::private_key::generate("rsa-1024"); }) == COSIGN_ERR_KEY_ALGORITHM);
   });
 
   test("text with a zero byte is refused, not cut", [] {

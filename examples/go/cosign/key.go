@@ -17,7 +17,8 @@ func newPrivateKey(p *C.cosign_private_key) *PrivateKey {
 	return k
 }
 
-// GenerateKey makes a new key: "ecdsa-p256" (or ""), "ecdsa-p384", "ecdsa-p521" or "ed25519".
+// GenerateKey makes a new key: "ecdsa-p256" (or ""), "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa-2048", "rsa-3072" or
+// "rsa-4096".
 func GenerateKey(algorithm string) (*PrivateKey, error) {
 	var name *C.char
 	if algorithm != "" {

@@ -10,7 +10,7 @@ from typing_extensions import Buffer  # typeshed brings it; nothing imports it a
 _StrPath: TypeAlias = str | PathLike[str]
 _Password: TypeAlias = str | bytes | Callable[[], str | bytes] | None
 _KeyFormat: TypeAlias = Literal["sigstore", "cosign"]
-_Algorithm: TypeAlias = Literal["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519"]
+_Algorithm: TypeAlias = Literal["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa-2048", "rsa-3072", "rsa-4096"]
 
 __all__ = [
     "Client",
@@ -56,10 +56,10 @@ class PrivateKey:
         """Makes a new key.
 
         Args:
-            algorithm: P-256 is what cosign makes. RSA keys can be imported, not made.
+            algorithm: P-256 is what cosign makes. RSA keys take longer to make, of 4096 bits up to seconds.
 
         Raises:
-            UnsupportedKey: The algorithm is not known or cannot be made.
+            UnsupportedKey: The algorithm is not known.
         """
 
     @staticmethod

@@ -20,7 +20,8 @@ URI_SCHEMES = ("http://", "https://", "awskms://", "gcpkms://", "azurekms://", "
 def generate_key_pair(arguments: list[str]) -> int:
     parser = Parser("generate-key-pair", "[FLAGS]", "Make a key pair: PREFIX.key (encrypted) and PREFIX.pub.")
     parser.text("--output-key-prefix", default="cosign", help="name of the two files (default cosign)")
-    parser.text("--algorithm", default="ecdsa-p256", help="ecdsa-p256 (default), ecdsa-p384, ecdsa-p521, ed25519")
+    algorithms = "ecdsa-p256 (default), ecdsa-p384, ecdsa-p521, ed25519, rsa-2048, rsa-3072, rsa-4096"
+    parser.text("--algorithm", default="ecdsa-p256", help=algorithms)
     parser.text("--key-format", help="sigstore (default), or cosign: the form of 2021")
     options = parser.read(arguments)
     no_arguments(options.images)
