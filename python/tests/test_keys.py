@@ -17,7 +17,7 @@ from conftest import PASSWORD, ROOT
 VECTORS = ROOT / "tests" / "vectors" / "keys"
 
 
-@pytest.mark.parametrize("algorithm", ["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519"])
+@pytest.mark.parametrize("algorithm", ["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa-2048"])
 def test_sign_and_verify_bytes(algorithm: str) -> None:
     key = cosign.PrivateKey.generate(algorithm)  # type: ignore[arg-type]
     assert key.algorithm == key.public_key.algorithm == algorithm
@@ -73,6 +73,65 @@ def test_a_pair_is_written_whole_or_not_at_all(tmp_path: Path, key: cosign.Priva
     assert stat.S_IMODE((tmp_path / "b.pub").stat().st_mode) & 0o600 == 0o600
     with pytest.raises(cosign.FileError, match="nowhere"):
         key.save_pair(tmp_path / "nowhere" / "a", password="x", format="cosign")
+
+
+@pytest.mark.parametrize("blocked", ["a.key", "a.pub"])
+def test_overwriting_a_pair_keeps_the_old_one_when_a_name_is_a_folder(
+    tmp_path: Path, key: cosign.PrivateKey, blocked: str
+) -> None:
+    old = cosign.generate_key_pair(tmp_path / "a", password="x", format="cosign")
+    (tmp_path / blocked).unlink()
+    (tmp_path / blocked).mkdir()
+    with pytest.raises(cosign.FileError, match=blocked) as caught:
+        key.save_pair(tmp_path / "a", password="y", format="cosign", overwrite=True)
+    assert caught.value.code == "IO"
+    assert sorted(os.listdir(tmp_path)) == ["a.key", "a.pub"]
+    if blocked == "a.pub":
+        assert cosign.PrivateKey.load(tmp_path / "a.key", password="x").public_key == old.public_key
+    else:
+        assert cosign.PublicKey.load(tmp_path / "a.pub") == old.public_key
+    (tmp_path / blocked).rmdir()
+    key.save_pair(tmp_path / "a", password="y", format="cosign", overwrite=True)
+    assert sorted(os.listdir(tmp_path)) == ["a.key", "a.pub"]
+    assert cosign.PrivateKey.load(tmp_path / "a.key", password="y").public_key == key.public_key
+    assert cosign.PublicKey.load(tmp_path / "a.pub") == key.public_key
+
+
+@pytest.mark.parametrize(
+    ("before", "blocked"),
+    [(["a.key", "a.pub"], "a.key"), (["a.key", "a.pub"], "a.pub"), (["a.key"], "a.key"), (["a.pub"], "a.pub")],
+)
+def test_a_pair_is_both_or_neither_when_a_name_cannot_change(tmp_path: Path, before: list[str], blocked: str) -> None:
+    """A file on which another one is mounted keeps its name; a canary shows that it does."""
+    cosign.generate_key_pair(tmp_path / "a", password="x", format="cosign")
+    for name in ["a.key", "a.pub"]:
+        if name not in before:
+            (tmp_path / name).unlink()
+    script = f"""
+import os, subprocess, cosign
+os.chdir({str(tmp_path)!r})
+subprocess.run(["mount", "--bind", {blocked!r}, {blocked!r}], check=True)
+open("canary", "w").close()
+try:
+    os.rename("canary", {blocked!r})
+    raise SystemExit("the canary took the name")
+except OSError:
+    os.remove("canary")
+content = {{name: open(name, "rb").read() for name in os.listdir()}}
+try:
+    cosign.PrivateKey.generate().save_pair("a", password="y", format="cosign", overwrite=True)
+except cosign.FileError as error:
+    assert error.code == "IO" and {blocked!r} in str(error), error
+    assert {{name: open(name, "rb").read() for name in os.listdir()}} == content, os.listdir()
+    print("refused")
+"""
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "refused\n", done.stderr
 
 
 def test_a_read_only_folder_is_an_error_that_names_the_file(tmp_path: Path, key_files: Path) -> None:
