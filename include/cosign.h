@@ -19,15 +19,18 @@
  *     returned, naming the setter, by the function that uses the builder. A builder can be used again.
  *  6. A callback's last parameter is void *user_data. It is registered with a finalizer (may be NULL) that runs
  *     exactly once. Callbacks run on the thread that made the call, never two at once for one call object. They may
- *     call libcosign, but not free the objects in use. They must not throw or longjmp through us.
+ *     call libcosign, but not free the objects in use. The call they run for is neither changed (cosign_call_set_*)
+ *     nor freed by them: that has no effect, and the function that asked returns COSIGN_ERR_CALLBACK. They must not
+ *     throw or longjmp through us.
  *  7. No init, no shutdown, no global state. We read no environment variable and no file that you did not name (but
  *     the system's certificate authorities, at the first https request), install no signal handler, change no locale,
  *     umask or working directory, and print nothing.
  *  8. After fork() a client made in the parent answers COSIGN_ERR_FORKED in the child: make a new one there. fork
  *     and exec is always fine. dlclose() keeps the library mapped.
  *  9. Within one soname things are only added, and codes never change their meaning: expect unknown codes and treat
- *     them by their range (1xx usage, 2xx key, 3xx verdict, 4xx registry, 5xx stopped, 6xx file, 9xx defect). Ask
- *     with #if COSIGN_VERSION_NUMBER >= 0x000100, cosign_version_number() and cosign_has_feature().
+ *     them by the "class" in cosign_error_json, one of usage, key, refused, unknown, stopped, file, internal. It is
+ *     not the code's hundreds: of 4xx, 402 (no such image) is refused and the others unknown. Ask with
+ *     #if COSIGN_VERSION_NUMBER >= 0x000100, cosign_version_number() and cosign_has_feature().
  * 10. Names with "dangerous" weaken security.
  *
  * Verification fails closed: COSIGN_OK is the only success, a result object exists only then, and a policy that
@@ -206,7 +209,7 @@ typedef struct cosign_verification cosign_verification;
 
 /**
  * COSIGN_OK, or one of the COSIGN_ERR_ numbers. Expect numbers that this header does not know, and treat them by
- * their range.
+ * their class (rule 9).
  */
 typedef int32_t cosign_code;
 

@@ -6,7 +6,7 @@
 //! the caller's thread and no thread, runtime or socket is made for it.
 
 use std::ffi::{CStr, c_char, c_void};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -58,6 +58,10 @@ pub(crate) struct CallState {
     cancel: Cancel,
     password: Option<PasswordCallback>,
     turn: Turn,
+    /// How many callbacks of this call run, one inside the other.
+    asking: AtomicUsize,
+    /// Whether one of them tried to change or free the call.
+    meddled: AtomicBool,
 }
 
 handle!(Owned cosign_call = CallState, b"cosignCa");
@@ -128,10 +132,20 @@ impl CallState {
         let Some(callback) = &state.password else { return Ok(None) };
         let (code, answer) = state.turn.take(|| {
             handle::lend::<cosign_secret, _>(Answer::default(), |secret| {
+                state.asking.fetch_add(1, Ordering::Relaxed);
                 // SAFETY: the host registered the function together with this pointer.
-                outside(|| unsafe { (callback.function)(secret, prompt.as_ptr(), attempt, callback.data.pointer) })
+                let code =
+                    outside(|| unsafe { (callback.function)(secret, prompt.as_ptr(), attempt, callback.data.pointer) });
+                state.asking.fetch_sub(1, Ordering::Relaxed);
+                code
             })
         });
+        if state.meddled.swap(false, Ordering::Relaxed) {
+            return Err(Error::new(
+                Code::Callback,
+                "the password callback tried to change or free the call that it runs for: rule 6 of cosign.h",
+            ));
+        }
         match code {
             0 => {
                 answer.sticky.check()?;
@@ -181,6 +195,34 @@ impl CallState {
             )
         })
     }
+}
+
+/// Borrows a call to change it. While a callback of it runs there is nothing to borrow: the function that asked still
+/// reads it, and returns an error instead (rule 6 of the ABI).
+///
+/// # Safety
+/// As [`handle::get_mut`].
+unsafe fn idle<'a>(call: *mut cosign_call) -> Option<&'a mut CallState> {
+    // SAFETY: the caller's promise.
+    if unsafe { is_asking(call) } {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { handle::get_mut(call) }
+}
+
+/// Whether a callback of the call runs; then it is noted that somebody wanted to change or free the call.
+///
+/// # Safety
+/// As [`handle::probe`].
+unsafe fn is_asking(call: *const cosign_call) -> bool {
+    // SAFETY: the caller's promise.
+    let Some(state) = (unsafe { handle::probe(call) }) else { return false };
+    let asking = state.asking.load(Ordering::Relaxed) > 0;
+    if asking {
+        state.meddled.store(true, Ordering::Relaxed);
+    }
+    asking
 }
 
 /// Runs the work of a verb: in place for a layout, else on the client's thread while this one watches.
@@ -248,7 +290,7 @@ pub extern "C" fn cosign_call_new() -> *mut cosign_call {
 pub unsafe extern "C" fn cosign_call_set_timeout_ms(call: *mut cosign_call, timeout_ms: u64) {
     boundary!((), {
         // SAFETY: rules 3 and 4 of the ABI.
-        if let Some(state) = unsafe { handle::get_mut(call) } {
+        if let Some(state) = unsafe { idle(call) } {
             state.timeout = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms));
         }
     })
@@ -271,7 +313,7 @@ pub unsafe extern "C" fn cosign_call_set_password_cb(
     let data = UserData { pointer: user_data, finalizer };
     boundary!((), {
         // SAFETY: rules 3 and 4 of the ABI.
-        if let Some(state) = unsafe { handle::get_mut(call) } {
+        if let Some(state) = unsafe { idle(call) } {
             state.password = callback.map(|function| PasswordCallback { function, data });
         }
     })
@@ -295,6 +337,10 @@ pub unsafe extern "C" fn cosign_call_cancel(call: *const cosign_call) {
 pub unsafe extern "C" fn cosign_call_free(call: *mut cosign_call) {
     boundary!((), {
         // SAFETY: rule 3 of the ABI.
-        unsafe { handle::free(call) }
+        unsafe {
+            if !is_asking(call) {
+                handle::free(call);
+            }
+        }
     })
 }

@@ -8,7 +8,7 @@ use crate::boundary::boundary;
 use crate::handle::{self, handle};
 
 /// COSIGN_OK, or one of the COSIGN_ERR_ numbers. Expect numbers that this header does not know, and treat them by
-/// their range.
+/// their class (rule 9).
 #[allow(non_camel_case_types)]
 pub type cosign_code = i32;
 

@@ -319,6 +319,79 @@ static void passwords_are_asked_for_at_most_three_times(void)
     cosign_private_key_free(key);
 }
 
+struct meddler {
+    cosign_call *call;
+    int how, questions;
+};
+
+/* What a callback must not do to the call that it runs for. */
+static cosign_code meddle(cosign_secret *out, const char *prompt, uint32_t attempt, void *user_data)
+{
+    struct meddler *meddler = user_data;
+    (void)prompt, (void)attempt;
+    meddler->questions++;
+    cosign_secret_set(out, "s3cret", 6);
+    switch (meddler->how) {
+    case 0: cosign_call_set_timeout_ms(meddler->call, 1); break;
+    case 1: cosign_call_set_password_cb(meddler->call, NULL, NULL, finalize); break;
+    case 2: cosign_call_free(meddler->call); break;
+    default: break;
+    }
+    return COSIGN_OK;
+}
+
+static void a_callback_does_not_change_or_free_its_call(void)
+{
+    cosign_private_key *key = new_key(), *opened = NULL;
+    cosign_call *call = cosign_call_new();
+    cosign_buffer *pem = NULL;
+    cosign_error *err = NULL;
+    struct meddler meddler;
+    meddler.call = call, meddler.how = 3, meddler.questions = finalized = 0;
+    cosign_call_set_password_cb(call, meddle, &meddler, finalize);
+    EXPECT(cosign_private_key_to_pem(key, "cosign", call, &pem, NULL) == COSIGN_OK);
+    for (meddler.how = 0; meddler.how < 3; meddler.how++) {
+        int questions = meddler.questions;
+        EXPECT(cosign_private_key_from_pem(cosign_buffer_data(pem), cosign_buffer_len(pem), call, &opened, &err)
+               == COSIGN_ERR_CALLBACK);
+        EXPECT(opened == NULL && strstr(cosign_error_message(err), "change or free the call") != NULL);
+        cosign_error_free(err);
+        EXPECT(meddler.questions == questions + 1);
+        EXPECT(finalized == (meddler.how < 1 ? 0 : 1)); /* of the callback that was not taken */
+    }
+    /* The call is as it was. */
+    EXPECT(cosign_private_key_from_pem(cosign_buffer_data(pem), cosign_buffer_len(pem), call, &opened, NULL)
+           == COSIGN_OK);
+    cosign_call_free(call);
+    EXPECT(finalized == 2);
+    cosign_buffer_free(pem);
+    cosign_private_key_free(opened);
+    cosign_private_key_free(key);
+}
+
+static void the_class_is_not_the_hundreds(void)
+{
+    static const struct { cosign_code code; const char *class; } rows[] = {
+        {COSIGN_ERR_POLICY_EMPTY, "\"class\":\"usage\""}, {COSIGN_ERR_IMAGE_NOT_FOUND, "\"class\":\"refused\""}};
+    cosign_client *client = NULL;
+    cosign_private_key *key = new_key();
+    cosign_policy *policies[2];
+    int i;
+    EXPECT(cosign_client_new(NULL, &client, NULL) == COSIGN_OK);
+    policies[0] = cosign_policy_new(), policies[1] = policy_for(key);
+    for (i = 0; i < 2; i++) {
+        cosign_error *err = NULL;
+        cosign_verification *v = NULL;
+        const char *at = i == 0 ? image : "oci:/no/such/layout:v1";
+        EXPECT(cosign_verify_image(client, at, policies[i], NULL, &v, &err) == rows[i].code);
+        EXPECT(v == NULL && strstr(cosign_error_json(err), rows[i].class) != NULL);
+        cosign_error_free(err);
+        cosign_policy_free(policies[i]);
+    }
+    cosign_client_free(client);
+    cosign_private_key_free(key);
+}
+
 static void finalizers_run_exactly_once(void)
 {
     cosign_call *call = cosign_call_new();
@@ -815,6 +888,8 @@ int main(int argc, char **argv)
     RUN(layouts_can_be_switched_off);
     RUN(a_builder_names_its_first_bad_setter);
     RUN(passwords_are_asked_for_at_most_three_times);
+    RUN(a_callback_does_not_change_or_free_its_call);
+    RUN(the_class_is_not_the_hundreds);
     RUN(finalizers_run_exactly_once);
     RUN(a_signal_handler_cancels);
     RUN(a_deadline_ends_the_call);

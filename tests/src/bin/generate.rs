@@ -251,7 +251,8 @@ fn docs() -> String {
          # Error codes\n\n\
          One table, the same in every language: `COSIGN_ERR_<NAME>` in C and C++, `cosign.Err<Name>` in Go, the exception\n\
          class in Python, `Code` in Rust, and the exit code of the command line. Numbers never change their meaning; expect\n\
-         unknown ones in later versions and treat them by their range.\n\n\
+         unknown ones in later versions and treat them by their class, which every error carries in its JSON: it is a column\n\
+         of the table, and not the number's hundreds.\n\n\
          The verdicts never mix: **refused** means that evidence was read and rejected, **unknown** that it could not be\n\
          read, so nothing is known about the signatures.\n\n",
     );
