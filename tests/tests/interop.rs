@@ -547,18 +547,22 @@ fn every_kind_of_key_crosses_in_both_directions() {
 
 /// Until bundles are read, an image that has only them is neither verified nor called unsigned.
 #[test]
-fn an_image_with_only_a_bundle_is_unsupported_and_not_unsigned() {
+fn a_bundle_of_cosign_and_a_legacy_signature_beside_it_both_count() {
     let world = World::new();
-    let pair = world.their_pair(Peer::Cosign3, "pair");
+    let (pair, other) = (world.their_pair(Peer::Cosign3, "pair"), world.their_pair(Peer::Cosign3, "other"));
     world.push("bundled");
     let image = format!("{}:v1", world.reference("bundled"));
     assert_eq!(world.we_refuse(&image, &pair.key.public_key()), Code::NoSignatures);
     let arguments = ["sign", "--key", &pair.private, "--use-signing-config=false", "--tlog-upload=false", "-y", &image];
     world.sandbox.run("cosign3", arguments).success();
-    assert_eq!(world.we_refuse(&image, &pair.key.public_key()), Code::Unsupported);
-    // A legacy signature beside the bundle is found, where cosign 3 itself would not look at it.
-    world.we_sign(&image, &pair.key, &[]);
     assert_eq!(world.we_verify(&image, &pair.key.public_key()), 1);
+    assert_eq!(world.we_refuse(&image, &other.key.public_key()), Code::NoSignatureMatches);
+    // A legacy signature beside the bundle is found, where cosign 3 itself would not look at it.
+    world.we_sign(&image, &other.key, &[]);
+    assert_eq!(world.we_verify(&image, &other.key.public_key()), 1);
+    let mut both = Policy::new().with_key(pair.key.public_key()).with_key(other.key.public_key());
+    both.require_all_keys();
+    assert_eq!(world.we_verify_policy(&image, &both), 2);
 }
 
 #[test]
