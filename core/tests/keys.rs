@@ -5,9 +5,11 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+#[cfg(feature = "backend-aws-lc")]
+use cosign_core::KeyAlgorithm;
 use cosign_core::crypto::{Backend, Hash, kdf, secretbox};
 use cosign_core::encoding::{base64, pem};
-use cosign_core::{Code, KeyAlgorithm, KeyFormat, PrivateKey, PublicKey, Result};
+use cosign_core::{Code, KeyFormat, PrivateKey, PublicKey, Result};
 
 const MESSAGE: &[u8] = b"libcosign test message\n";
 const SIGSTORE: &str = "ENCRYPTED SIGSTORE PRIVATE KEY";
@@ -72,6 +74,7 @@ fn open_plaintext(plaintext: &[u8]) -> Result<PrivateKey> {
 }
 
 /// The plaintext of a key file.
+#[cfg(feature = "backend-aws-lc")]
 fn plaintext_of(file: &str, password: &[u8]) -> Vec<u8> {
     let document: serde_json::Value = serde_json::from_slice(&pem::decode_first(file.as_bytes()).unwrap().der).unwrap();
     let bytes = |value: &serde_json::Value| base64::decode(value.as_str().unwrap()).unwrap();

@@ -91,6 +91,7 @@ impl Index {
 
     /// Lets the entry `at`, and every other entry of the same content and names, be one entry of the new content: what it
     /// says beside `descriptor` stays. Copies left behind would differ from it from then on.
+    #[cfg(feature = "client")]
     pub(crate) fn replace_entry(&mut self, at: usize, descriptor: Descriptor) {
         let Some(old) = self.manifests.get(at).map(|entry| entry.descriptor.clone()) else { return };
         let named = ["kind", "org.opencontainers.image.ref.name"];
