@@ -2,4 +2,5 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 pub mod oracle;
+pub mod oracle_registries;
 pub mod registry;

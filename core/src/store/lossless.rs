@@ -225,6 +225,8 @@ fn put_answer(put: Result<PutOutcome>, date: &mut Option<SystemTime>) -> Answer 
         (Code::Cancelled | Code::Timeout, _) => return Answer::Failed(error),
         _ if immutable => Put::Immutable(error),
         (_, Some(429 | 500 | 503)) | (Code::Network | Code::RateLimited, _) => Put::Unavailable(error),
+        // Distribution 2.8 says so of a tag that another signer is just writing: it reads the tag's file half written.
+        _ if said == "DIGEST_INVALID" => Put::Unavailable(error),
         _ if said == "MANIFEST_BLOB_UNKNOWN" => Put::BlobUnknown(Vec::new(), error),
         _ => Put::Refused(error),
     })
