@@ -892,3 +892,12 @@ fn every_byte_of_a_blob_bundle_counts_or_is_listed() {
         assert!(refusals > least, "{name}: {refusals} refused");
     }
 }
+
+#[test]
+fn an_unknown_digest_algorithm_is_shown_shortened() {
+    let mut bundle: Value = serde_json::from_slice(&vector("bundles/blob-p256.sigstore.json")).unwrap();
+    bundle["messageSignature"]["messageDigest"]["algorithm"] = "X".repeat(100_000).into();
+    let error = BlobBundle::parse(bundle.to_string().as_bytes()).unwrap_err();
+    assert_eq!(error.code(), Code::SignatureInvalid);
+    assert!(error.message().len() < 300, "{} bytes", error.message().len());
+}

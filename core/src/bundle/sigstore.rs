@@ -344,7 +344,10 @@ impl MessageSignature {
 
 fn hash(name: &str, digest: &[u8]) -> Result<Hash> {
     let known = HASHES.iter().find(|(_, known)| *known == name);
-    let (hash, _) = known.ok_or_else(|| bad(format!("the message digest algorithm {name:.40?} is not known")))?;
+    let (hash, _) = known.ok_or_else(|| {
+        let shown: String = name.chars().take(40).collect();
+        bad(format!("the message digest algorithm {shown:?} is not known"))
+    })?;
     if digest.len() == hash.size() {
         Ok(*hash)
     } else {

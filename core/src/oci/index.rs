@@ -125,3 +125,20 @@ impl Index {
         Value::Object(object).to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Document;
+    use super::*;
+
+    #[test]
+    fn numbers_of_others_are_written_back_as_they_were() {
+        let text = r#"{"schemaVersion":2,"n":[123456789012345670000.0,1.2345678901123457e20,5e-324],"manifests":[]}"#;
+        let Ok(Document::Index(index)) = Document::parse(text.as_bytes(), None) else { panic!("an index") };
+        let Ok(Document::Index(again)) = Document::parse(index.to_json().as_bytes(), None) else { panic!("an index") };
+        assert_eq!(again, index);
+        assert!(
+            index.to_json().contains("1.2345678901123457e20") || index.to_json().contains("1.2345678901123457e+20")
+        );
+    }
+}

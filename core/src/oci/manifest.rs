@@ -117,9 +117,15 @@ impl Manifest {
             None | Some(Value::Null) => None,
             Some(subject) => Some(Descriptor::from_value(subject, "subject")?),
         };
+        // Anything else would be lost when the manifest is written back.
+        let artifact_type = match object.get("artifactType") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(_) => return Err(bad("the manifest's artifactType is not a string")),
+        };
         Ok(Manifest {
             media_type: media_type.to_owned(),
-            artifact_type: object.get("artifactType").and_then(Value::as_str).map(str::to_owned),
+            artifact_type,
             config: Descriptor::from_value(config, "config")?,
             layers,
             subject,
@@ -164,6 +170,18 @@ mod tests {
             );
             assert!(Document::parse(text.as_bytes(), None).is_err(), "{size}");
         }
+    }
+
+    #[test]
+    fn refuses_an_artifact_type_that_is_no_text() {
+        let text = |artifact_type: &str| {
+            format!(
+                r#"{{"schemaVersion":2,"config":{{"mediaType":"x","size":0,"digest":"{D}"}},"artifactType":{artifact_type}}}"#
+            )
+        };
+        assert!(Document::parse(text("5").as_bytes(), None).is_err());
+        assert_eq!(Manifest::parse(text("null").as_bytes(), None).unwrap().artifact_type, None);
+        assert_eq!(Manifest::parse(text("\"a\"").as_bytes(), None).unwrap().artifact_type.as_deref(), Some("a"));
     }
 
     #[test]

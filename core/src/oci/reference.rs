@@ -245,7 +245,10 @@ fn is_registry(registry: &str) -> bool {
     let (host, port) = match registry.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((host, "")) => (host, None),
-            Some((host, port)) => (host, port.strip_prefix(':')),
+            Some((host, port)) => match port.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None => return false,
+            },
             None => return false,
         },
         None => match registry.split_once(':') {
@@ -260,7 +263,9 @@ fn is_registry(registry: &str) -> bool {
         host.starts_with(|c: char| c.is_ascii_alphanumeric())
             && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
     };
-    host_ok && port.is_none_or(|port| port.parse::<u16>().is_ok())
+    // Rust's numbers may begin with '+'.
+    let port_ok = |port: &str| port.starts_with(|c: char| c.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    host_ok && port.is_none_or(port_ok)
 }
 
 impl fmt::Display for RegistryRef {
@@ -314,6 +319,10 @@ mod tests {
             "user@ghcr.io/a/b",
             "ghcr.io:99999/a/b",
             "ghcr.io:x/a/b",
+            "ghcr.io:+80/a/b",
+            "[::1]evil:80/a/b",
+            "[::1]\\/app",
+            "[::1]?x/app",
             "ghcr.io/a@sha256:../..",
             "ghcr.io/a@md5:aa",
             "https://ghcr.io/a/b",
