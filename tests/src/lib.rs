@@ -1,6 +1,7 @@
 //! What the whole-system tests share.
 #![allow(clippy::expect_used, clippy::panic)]
 
+pub mod fuzz;
 pub mod oracle;
 pub mod oracle_registries;
 pub mod registry;

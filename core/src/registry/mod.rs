@@ -19,7 +19,9 @@ mod auth;
 mod blobs;
 mod capabilities;
 mod certs;
-mod challenge;
+// Public for the fuzz targets alone.
+#[doc(hidden)]
+pub mod challenge;
 mod date;
 mod docker_config;
 mod exchange;
