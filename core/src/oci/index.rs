@@ -129,7 +129,6 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::super::Document;
-    use super::*;
 
     #[test]
     fn numbers_of_others_are_written_back_as_they_were() {

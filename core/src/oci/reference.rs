@@ -263,6 +263,8 @@ fn is_registry(registry: &str) -> bool {
         host.starts_with(|c: char| c.is_ascii_alphanumeric())
             && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
     };
+    // No host is longer (RFC 1035), and any reference stays below the limit when it is written out with a digest.
+    let host_ok = host_ok && host.len() <= 253;
     // Rust's numbers may begin with '+'.
     let port_ok = |port: &str| port.starts_with(|c: char| c.is_ascii_digit()) && port.parse::<u16>().is_ok();
     host_ok && port.is_none_or(port_ok)
@@ -333,8 +335,12 @@ mod tests {
         ] {
             assert_eq!(ImageRef::parse(text).unwrap_err().code(), Code::Reference, "{text}");
         }
-        let long = format!("ghcr.io/{}", "a/".repeat(200));
-        assert!(ImageRef::parse(&long).is_err());
+        for long in [format!("ghcr.io/{}", "a/".repeat(200)), format!("{}.io/a/b", "a".repeat(251))] {
+            assert!(ImageRef::parse(&long).is_err(), "{long}");
+        }
+        let longest = format!("{}.io:65535/{}:{}", "a".repeat(250), "b".repeat(255), "c".repeat(128));
+        let pinned = ImageRef::parse(&longest).unwrap().pinned(&Digest::parse(D).unwrap());
+        assert_eq!(ImageRef::parse(&pinned.to_string()).unwrap(), pinned);
     }
 
     #[test]
