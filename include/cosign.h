@@ -14,7 +14,7 @@
  *     from the argument and live as long as it does. Every _free accepts NULL. Never free(3) our objects; all that
  *     you pass in is copied.
  *  4. const T * is safe on the same object from many threads at once; T * is for one thread at a time. Clients, keys,
- *     errors, buffers and verifications never change.
+ *     errors, buffers and results never change.
  *  5. Builders (options, policies, calls) have void setters. A bad value is kept as the builder's first error and
  *     returned, naming the setter, by the function that uses the builder. A builder can be used again.
  *  6. A callback's last parameter is void *user_data. It is registered with a finalizer (may be NULL) that runs
@@ -23,8 +23,8 @@
  *     nor freed by them: that has no effect, and the function that asked returns COSIGN_ERR_CALLBACK. They must not
  *     throw or longjmp through us.
  *  7. No init, no shutdown, no global state. We read no environment variable and no file that you did not name (but
- *     the system's certificate authorities, at the first https request), install no signal handler, change no locale,
- *     umask or working directory, and print nothing.
+ *     the system's certificate authorities, at the first https request, and what cosign_client_options_from_env
+ *     says), install no signal handler, change no locale, umask or working directory, and print nothing.
  *  8. After fork() a client made in the parent answers COSIGN_ERR_FORKED in the child: make a new one there. fork
  *     and exec is always fine. dlclose() keeps the library mapped.
  *  9. Within one soname things are only added, and codes never change their meaning: expect unknown codes and treat
@@ -202,10 +202,25 @@ typedef struct cosign_secret cosign_secret;
 typedef struct cosign_sign_options cosign_sign_options;
 
 /**
+ * What signing an image did. Immutable; free with cosign_signed_free.
+ *
+ * The status of a signature is "stored": every tool finds it, and no signer at the same time can make it unseen;
+ * "stored_unprotected": every tool finds it now, but a signer at the same time may have overwritten it unseen; or
+ * "journal_only": this library finds it, other tools do not. Expect unknown words.
+ */
+typedef struct cosign_signed cosign_signed;
+
+/**
  * Proof that an image met a policy; there is none for an image that did not. Immutable; free with
  * cosign_verification_free.
  */
 typedef struct cosign_verification cosign_verification;
+
+/**
+ * Where and how strictly to look for signatures: a builder for cosign_verify_image_with. Free with
+ * cosign_verify_options_free.
+ */
+typedef struct cosign_verify_options cosign_verify_options;
 
 /**
  * COSIGN_OK, or one of the COSIGN_ERR_ numbers. Expect numbers that this header does not know, and treat them by
@@ -490,6 +505,15 @@ COSIGN_API void cosign_public_key_free(cosign_public_key *key);
 COSIGN_API cosign_client_options *cosign_client_options_new(void);
 
 /**
+ * What a user of the command line expects, from the environment: credentials from the files of docker and podman and
+ * the helpers that they name, certificate authorities from SSL_CERT_FILE and SSL_CERT_DIR, certificates per registry
+ * from the folders certs.d, proxies from HTTPS_PROXY, HTTP_PROXY and NO_PROXY. A file that a variable names and that
+ * cannot be read is the builder's first error. Thread-safe while no thread changes the environment.
+ * @return the options, never NULL; owned: cosign_client_options_free. @since 0.1
+ */
+COSIGN_API cosign_client_options *cosign_client_options_from_env(void);
+
+/**
  * Sets the text of the User-Agent header. One thread at a time.
  * @param options     required; NULL does nothing
  * @param user_agent  required; visible ASCII. @since 0.1
@@ -554,6 +578,73 @@ COSIGN_API void cosign_client_options_dangerous_allow_http(cosign_client_options
 COSIGN_API void cosign_client_options_set_layouts(cosign_client_options *options, int32_t allowed);
 
 /**
+ * Trusts these certificate authorities instead of the system's, and instead of those added before. One thread at a
+ * time.
+ * @param options  required; NULL does nothing
+ * @param pem      PEM blocks "CERTIFICATE", required
+ * @param len      how many bytes. @since 0.1
+ */
+COSIGN_API void cosign_client_options_set_ca_pem(cosign_client_options *options, const void *pem, size_t len);
+
+/**
+ * Shows this certificate to registries that ask for one, not to hosts that they redirect to. One thread at a time.
+ * @param options          required; NULL does nothing
+ * @param certificate      PEM blocks "CERTIFICATE", the client's own first, required
+ * @param certificate_len  how many bytes
+ * @param key              its private key as PEM, unencrypted, required; never written to a log or an error
+ * @param key_len          how many bytes. @since 0.1
+ */
+COSIGN_API
+void cosign_client_options_set_client_certificate(cosign_client_options *options,
+                                                  const void *certificate,
+                                                  size_t certificate_len,
+                                                  const void *key,
+                                                  size_t key_len);
+
+/**
+ * Reads certificates for each registry below this folder, as docker and podman keep them: FOLDER/HOST[:PORT]/ with
+ * *.crt (authorities), *.cert and *.key (a client's). Of several folders the first that has some for a host counts.
+ * One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param folder   required; read when a host is first connected to. @since 0.1
+ */
+COSIGN_API void cosign_client_options_add_certs_dir(cosign_client_options *options, const char *folder);
+
+/**
+ * Whether the programs docker-credential-NAME that a docker config names may be started to ask them for credentials;
+ * not by default. Without permission a host whose credentials such a program keeps is an error, never anonymous. One
+ * thread at a time.
+ * @param options  required; NULL does nothing
+ * @param allowed  0 forbids it; anything else allows it. @since 0.1
+ */
+COSIGN_API void cosign_client_options_allow_credential_helpers(cosign_client_options *options, int32_t allowed);
+
+/**
+ * Lets the credentials for a registry go to this token server although it belongs to another domain. Without this
+ * only hosts below the registry's own domain get them. One thread at a time.
+ * @param options   required; NULL does nothing
+ * @param registry  "registry.example" or "registry.example:5000", required
+ * @param server    the token server's host, required. @since 0.1
+ */
+COSIGN_API
+void cosign_client_options_allow_token_server(cosign_client_options *options,
+                                              const char *registry,
+                                              const char *server);
+
+/**
+ * Sends requests through proxies, but never those to loopback hosts. One thread at a time.
+ * @param options   required; NULL does nothing
+ * @param https     the proxy for https, "http://host:port" or "https://host:port"; NULL or "": none
+ * @param http      the proxy for plain http; NULL or "": none
+ * @param no_proxy  hosts that are asked directly, in the form of NO_PROXY; NULL or "": none. @since 0.1
+ */
+COSIGN_API
+void cosign_client_options_set_proxy(cosign_client_options *options,
+                                     const char *https,
+                                     const char *http,
+                                     const char *no_proxy);
+
+/**
  * Frees the options; clients made from them keep theirs. Any thread, once.
  * @param options  the options; NULL does nothing. @since 0.1
  */
@@ -597,7 +688,7 @@ cosign_code cosign_client_resolve(const cosign_client *client,
 COSIGN_API void cosign_client_free(cosign_client *client);
 
 /**
- * The default options: no annotations. Thread-safe.
+ * The default options: the legacy format, a journal, no annotations. Thread-safe.
  * @return the options, never NULL; owned: cosign_sign_options_free. @since 0.1
  */
 COSIGN_API cosign_sign_options *cosign_sign_options_new(void);
@@ -611,21 +702,66 @@ COSIGN_API cosign_sign_options *cosign_sign_options_new(void);
 COSIGN_API void cosign_sign_options_add_annotation(cosign_sign_options *options, const char *key, const char *value);
 
 /**
+ * Sets the format of the signature. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param format   required: "legacy" (the default; what cosign 1 to 3, skopeo and podman read), "bundle" (sigstore's,
+ *                 which cosign 3 writes) or "both". @since 0.1
+ */
+COSIGN_API void cosign_sign_options_set_format(cosign_sign_options *options, const char *format);
+
+/**
+ * Whether a journal protects the signature from others who sign at the same time; it does by default. Without it
+ * signing takes fewer requests, and signatures can be lost. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param journal  0 writes none; anything else writes one. @since 0.1
+ */
+COSIGN_API void cosign_sign_options_set_journal(cosign_sign_options *options, int32_t journal);
+
+/**
+ * Sets what the legacy payload calls the image instead of its repository. One thread at a time.
+ * @param options   required; NULL does nothing
+ * @param identity  required. @since 0.1
+ */
+COSIGN_API void cosign_sign_options_set_identity(cosign_sign_options *options, const char *identity);
+
+/**
+ * Whether a new legacy signature image has Docker's media types; it does not by default. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param docker   0: OCI's; anything else: Docker's. @since 0.1
+ */
+COSIGN_API void cosign_sign_options_set_docker_media_types(cosign_sign_options *options, int32_t docker);
+
+/**
+ * Names the image's entry in its layout, in the write that signs it. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param tag      required; an error for an image in a registry. @since 0.1
+ */
+COSIGN_API void cosign_sign_options_set_layout_tag(cosign_sign_options *options, const char *tag);
+
+/**
+ * Sets the suffix of the legacy signature's tag. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param suffix   required: ".sig" (the default), or ".cosign" as in 2021. @since 0.1
+ */
+COSIGN_API void cosign_sign_options_set_tag_suffix(cosign_sign_options *options, const char *suffix);
+
+/**
  * Frees the options. Any thread, once.
  * @param options  the options; NULL does nothing. @since 0.1
  */
 COSIGN_API void cosign_sign_options_free(cosign_sign_options *options);
 
 /**
- * Signs what `reference` names now, and stores the signature beside it in the registry or layout. Blocks; network, or
- * files for a layout. Thread-safe on the same client.
- * @param client      required
- * @param reference   "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
- * @param key         required
- * @param options     NULL for the defaults
- * @param call        NULL: no limit but the built-in ones
- * @param out_digest  NULL, or receives the digest that was signed (owned: cosign_buffer_free)
- * @param err         NULL, or receives the error (owned: cosign_error_free)
+ * Signs what `reference` names now, and stores the signature beside it in the registry or layout, so that others who
+ * sign at the same time lose nothing. COSIGN_OK means that it is signed; cosign_signed_status says how well the
+ * signature is stored. Blocks; network, or files for a layout. Thread-safe on the same client.
+ * @param client     required
+ * @param reference  "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
+ * @param key        required
+ * @param options    NULL for the defaults
+ * @param call       NULL: no limit but the built-in ones
+ * @param out        NULL, or receives what was done (owned: cosign_signed_free)
+ * @param err        NULL, or receives the error (owned: cosign_error_free)
  * @return COSIGN_OK; 1xx usage, 2xx key, 4xx registry, 5xx stopped, 6xx file. @since 0.1
  */
 COSIGN_API
@@ -635,8 +771,112 @@ cosign_code cosign_sign_image(const cosign_client *client,
                               const cosign_private_key *key,
                               const cosign_sign_options *options,
                               const cosign_call *call,
-                              cosign_buffer **out_digest,
+                              cosign_signed **out,
                               cosign_error **err);
+
+/**
+ * The digest that was signed, "sha256:...". Thread-safe.
+ * @param result  the result; NULL gives ""
+ * @return the text, never NULL; borrowed from `result`. @since 0.1
+ */
+COSIGN_API const char *cosign_signed_digest(const cosign_signed *result);
+
+/**
+ * The image pinned to that digest: "registry/repo@sha256:..." or "oci:PATH@sha256:...". Thread-safe.
+ * @param result  the result; NULL gives ""
+ * @return the text, never NULL; borrowed from `result`. @since 0.1
+ */
+COSIGN_API const char *cosign_signed_reference(const cosign_signed *result);
+
+/**
+ * The status of the least protected of the signatures: "stored", "stored_unprotected" or "journal_only". Thread-safe.
+ * @param result  the result; NULL gives ""
+ * @return the text, never NULL; borrowed from `result`. @since 0.1
+ */
+COSIGN_API const char *cosign_signed_status(const cosign_signed *result);
+
+/**
+ * Why that status is not "stored", as one line of English. Thread-safe.
+ * @param result  the result; NULL gives ""
+ * @return the text, "" for "stored", never NULL; borrowed from `result`. @since 0.1
+ */
+COSIGN_API const char *cosign_signed_reason(const cosign_signed *result);
+
+/**
+ * Whether anything new was stored: a key that has signed the same before adds nothing in the legacy format.
+ * Thread-safe.
+ * @param result  the result; NULL gives 0
+ * @return 1 or 0. @since 0.1
+ */
+COSIGN_API int32_t cosign_signed_added(const cosign_signed *result);
+
+/**
+ * Whether the image's entry in its layout has no name, which tools that copy by name need beside a signature.
+ * Thread-safe.
+ * @param result  the result; NULL gives 0
+ * @return 1 or 0; 0 for registries. @since 0.1
+ */
+COSIGN_API int32_t cosign_signed_layout_needs_name(const cosign_signed *result);
+
+/**
+ * How many signatures there are: one for each format. Thread-safe.
+ * @param result  the result; NULL gives 0
+ * @return the number. @since 0.1
+ */
+COSIGN_API size_t cosign_signed_count(const cosign_signed *result);
+
+/**
+ * The format of one signature: "legacy" or "bundle". Thread-safe.
+ * @param result  the result; NULL gives ""
+ * @param index   from 0; at or above cosign_signed_count gives ""
+ * @return the text, never NULL; borrowed from `result`. @since 0.1
+ */
+COSIGN_API const char *cosign_signed_format_at(const cosign_signed *result, size_t index);
+
+/**
+ * Where one signature is: "registry/repo:sha256-....sig", or the pinned manifest of a bundle. Thread-safe.
+ * @param result  the result; NULL gives ""
+ * @param index   from 0; at or above cosign_signed_count gives ""
+ * @return the text, never NULL; borrowed from `result`. @since 0.1
+ */
+COSIGN_API const char *cosign_signed_place_at(const cosign_signed *result, size_t index);
+
+/**
+ * The status of one signature: "stored", "stored_unprotected" or "journal_only". Thread-safe.
+ * @param result  the result; NULL gives ""
+ * @param index   from 0; at or above cosign_signed_count gives ""
+ * @return the text, never NULL; borrowed from `result`. @since 0.1
+ */
+COSIGN_API const char *cosign_signed_status_at(const cosign_signed *result, size_t index);
+
+/**
+ * Why the status of one signature is not "stored". Thread-safe.
+ * @param result  the result; NULL gives ""
+ * @param index   from 0; at or above cosign_signed_count gives ""
+ * @return the text, "" for "stored", never NULL; borrowed from `result`. @since 0.1
+ */
+COSIGN_API const char *cosign_signed_reason_at(const cosign_signed *result, size_t index);
+
+/**
+ * Whether one signature is new. Thread-safe.
+ * @param result  the result; NULL gives 0
+ * @param index   from 0; at or above cosign_signed_count gives 0
+ * @return 1 or 0. @since 0.1
+ */
+COSIGN_API int32_t cosign_signed_added_at(const cosign_signed *result, size_t index);
+
+/**
+ * The result as JSON. Thread-safe.
+ * @param result  the result; NULL gives ""
+ * @return the text, never NULL; borrowed from `result`. @since 0.1
+ */
+COSIGN_API const char *cosign_signed_json(const cosign_signed *result);
+
+/**
+ * Frees a result and every text borrowed from it. Any thread, once.
+ * @param result  the result; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_signed_free(cosign_signed *result);
 
 /**
  * A policy that demands nothing yet, which verification refuses: add a key. Thread-safe.
@@ -675,9 +915,64 @@ COSIGN_API void cosign_policy_set_threshold(cosign_policy *policy, uint32_t thre
 COSIGN_API void cosign_policy_free(cosign_policy *policy);
 
 /**
+ * The default options: both formats, the journal, every check. Thread-safe.
+ * @return the options, never NULL; owned: cosign_verify_options_free. @since 0.1
+ */
+COSIGN_API cosign_verify_options *cosign_verify_options_new(void);
+
+/**
+ * Looks for signatures of one format only. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param format   required: "legacy", "bundle" or "both" (the default). @since 0.1
+ */
+COSIGN_API void cosign_verify_options_set_format(cosign_verify_options *options, const char *format);
+
+/**
+ * Whether the journal is read when the standard places hold nothing acceptable; it is by default. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param journal  0 never reads it; anything else does. @since 0.1
+ */
+COSIGN_API void cosign_verify_options_set_journal(cosign_verify_options *options, int32_t journal);
+
+/**
+ * Sets the suffix of the legacy signature's tag. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param suffix   required: ".sig" (the default), or ".cosign" as in 2021. @since 0.1
+ */
+COSIGN_API void cosign_verify_options_set_tag_suffix(cosign_verify_options *options, const char *suffix);
+
+/**
+ * Accepts legacy payloads of any type: a signature that was made for something else may count. The report says so. One
+ * thread at a time.
+ * @param options  required; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_verify_options_dangerous_any_payload_type(cosign_verify_options *options);
+
+/**
+ * Counts attestations by an accepted key as signatures too, as cosign 3.1 does: a statement that a scan failed may
+ * count. The report says so. One thread at a time.
+ * @param options  required; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_verify_options_dangerous_any_predicate_type(cosign_verify_options *options);
+
+/**
+ * Does not check what the payload says: a signature of another image, stored beside this one, counts. The report says
+ * so. One thread at a time.
+ * @param options  required; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_verify_options_dangerous_ignore_claims(cosign_verify_options *options);
+
+/**
+ * Frees the options. Any thread, once.
+ * @param options  the options; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_verify_options_free(cosign_verify_options *options);
+
+/**
  * COSIGN_OK means: the policy is met. `*out` then says by whom, and for which digest; use that digest, not the tag,
- * from here on. On any other result `*out` is NULL. A policy without a key is an error. Blocks; network, or files for
- * a layout. Thread-safe on the same client and policy.
+ * from here on. On any other result `*out` is NULL. A policy without a key is an error. Signatures of both formats
+ * are looked for, and the journal when those are not enough. Blocks; network, or files for a layout. Thread-safe on
+ * the same client and policy.
  * @param client     required
  * @param reference  "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
  * @param policy     required
@@ -695,6 +990,28 @@ cosign_code cosign_verify_image(const cosign_client *client,
                                 const cosign_call *call,
                                 cosign_verification **out,
                                 cosign_error **err);
+
+/**
+ * cosign_verify_image with options. Blocks; network, or files for a layout. Thread-safe on the same client, policy
+ * and options.
+ * @param client     required
+ * @param reference  "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
+ * @param policy     required
+ * @param options    NULL for the defaults
+ * @param call       NULL: no limit but the built-in ones
+ * @param out        required; receives the proof (owned: cosign_verification_free)
+ * @param err        NULL, or receives the error (owned: cosign_error_free); its JSON carries the report
+ * @return as cosign_verify_image. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_verify_image_with(const cosign_client *client,
+                                     const char *reference,
+                                     const cosign_policy *policy,
+                                     const cosign_verify_options *options,
+                                     const cosign_call *call,
+                                     cosign_verification **out,
+                                     cosign_error **err);
 
 /**
  * The digest that was verified, "sha256:...". Act on it, not on the tag. Thread-safe.
@@ -718,7 +1035,16 @@ COSIGN_API const char *cosign_verification_reference(const cosign_verification *
 COSIGN_API size_t cosign_verification_count(const cosign_verification *verification);
 
 /**
- * The exact bytes that an accepted signature signed, with a NUL after the last one. Thread-safe.
+ * The format of an accepted signature: "legacy" or "bundle". Thread-safe.
+ * @param verification  the proof; NULL gives ""
+ * @param index         from 0; at or above cosign_verification_count gives ""
+ * @return the text, never NULL; borrowed from `verification`. @since 0.1
+ */
+COSIGN_API const char *cosign_verification_format_at(const cosign_verification *verification, size_t index);
+
+/**
+ * The exact bytes that an accepted signature signed, with a NUL after the last one: the simple-signing payload of a
+ * legacy signature, the in-toto statement of a bundle. Thread-safe.
  * @param verification  the proof; NULL gives ""
  * @param index         from 0; at or above cosign_verification_count gives ""
  * @param len           NULL, or receives how many bytes

@@ -292,16 +292,116 @@ class sign_options {
     return std::move(add_annotation(key, value));
   }
 
+  /// "legacy" (the default), "bundle" or "both".
+  sign_options &format(const std::string &name) & {
+    cosign_sign_options_set_format(handle_.get(), detail::c_text(name));
+    return *this;
+  }
+  sign_options &&format(const std::string &name) && { return std::move(format(name)); }
+
+  /// Whether a journal protects the signature from others who sign at the same time; the default is true.
+  sign_options &journal(bool on) & {
+    cosign_sign_options_set_journal(handle_.get(), on ? 1 : 0);
+    return *this;
+  }
+  sign_options &&journal(bool on) && { return std::move(journal(on)); }
+
+  /// What the legacy payload calls the image instead of its repository.
+  sign_options &identity(const std::string &name) & {
+    cosign_sign_options_set_identity(handle_.get(), detail::c_text(name));
+    return *this;
+  }
+  sign_options &&identity(const std::string &name) && { return std::move(identity(name)); }
+
+  /// Whether a new legacy signature image has Docker's media types; the default is false.
+  sign_options &docker_media_types(bool on) & {
+    cosign_sign_options_set_docker_media_types(handle_.get(), on ? 1 : 0);
+    return *this;
+  }
+  sign_options &&docker_media_types(bool on) && { return std::move(docker_media_types(on)); }
+
+  /// Names the image's entry in its layout.
+  sign_options &layout_tag(const std::string &tag) & {
+    cosign_sign_options_set_layout_tag(handle_.get(), detail::c_text(tag));
+    return *this;
+  }
+  sign_options &&layout_tag(const std::string &tag) && { return std::move(layout_tag(tag)); }
+
+  /// The suffix of the legacy signature's tag: ".sig" (the default), or ".cosign" as in 2021.
+  sign_options &tag_suffix(const std::string &suffix) & {
+    cosign_sign_options_set_tag_suffix(handle_.get(), detail::c_text(suffix));
+    return *this;
+  }
+  sign_options &&tag_suffix(const std::string &suffix) && { return std::move(tag_suffix(suffix)); }
+
   [[nodiscard]] const cosign_sign_options *get() const noexcept { return handle_.get(); }
 
  private:
   detail::handle<cosign_sign_options, cosign_sign_options_free> handle_;
 };
 
+/// Where and how strictly to look for signatures. A bad value is reported by the verification that uses the options.
+class verify_options {
+ public:
+  verify_options() : handle_(detail::required(cosign_verify_options_new())) {}
+
+  /// The only format that counts: "legacy" or "bundle"; the default is "both".
+  verify_options &format(const std::string &name) & {
+    cosign_verify_options_set_format(handle_.get(), detail::c_text(name));
+    return *this;
+  }
+  verify_options &&format(const std::string &name) && { return std::move(format(name)); }
+
+  /// Whether the journal is read when the standard places hold nothing acceptable; the default is true.
+  verify_options &journal(bool on) & {
+    cosign_verify_options_set_journal(handle_.get(), on ? 1 : 0);
+    return *this;
+  }
+  verify_options &&journal(bool on) && { return std::move(journal(on)); }
+
+  /// The suffix of the legacy signature's tag: ".sig" (the default), or ".cosign" as in 2021.
+  verify_options &tag_suffix(const std::string &suffix) & {
+    cosign_verify_options_set_tag_suffix(handle_.get(), detail::c_text(suffix));
+    return *this;
+  }
+  verify_options &&tag_suffix(const std::string &suffix) && { return std::move(tag_suffix(suffix)); }
+
+  /// Accepts legacy payloads of any type: a signature that was made for something else may count.
+  verify_options &dangerous_any_payload_type() & {
+    cosign_verify_options_dangerous_any_payload_type(handle_.get());
+    return *this;
+  }
+  verify_options &&dangerous_any_payload_type() && { return std::move(dangerous_any_payload_type()); }
+
+  /// Counts attestations by an accepted key as signatures too, as cosign 3.1 does.
+  verify_options &dangerous_any_predicate_type() & {
+    cosign_verify_options_dangerous_any_predicate_type(handle_.get());
+    return *this;
+  }
+  verify_options &&dangerous_any_predicate_type() && { return std::move(dangerous_any_predicate_type()); }
+
+  /// Does not check what the payload says: a signature of another image counts.
+  verify_options &dangerous_ignore_claims() & {
+    cosign_verify_options_dangerous_ignore_claims(handle_.get());
+    return *this;
+  }
+  verify_options &&dangerous_ignore_claims() && { return std::move(dangerous_ignore_claims()); }
+
+  [[nodiscard]] const cosign_verify_options *get() const noexcept { return handle_.get(); }
+
+ private:
+  detail::handle<cosign_verify_options, cosign_verify_options_free> handle_;
+};
+
 /// Where and how a client finds images. A bad value is reported by the client that is made from the options.
 class client_options {
  public:
   client_options() : handle_(detail::required(cosign_client_options_new())) {}
+
+  /// What a user of the command line expects: credentials, certificate authorities and proxies from the environment.
+  [[nodiscard]] static client_options from_env() {
+    return client_options(detail::required(cosign_client_options_from_env()));
+  }
 
   client_options &user_agent(const std::string &value) {
     cosign_client_options_set_user_agent(handle_.get(), detail::c_text(value));
@@ -310,6 +410,38 @@ class client_options {
   /// Trusts these certificate authorities beside the system's.
   client_options &add_ca_pem(std::string_view pem) {
     cosign_client_options_add_ca_pem(handle_.get(), pem.data(), pem.size());
+    return *this;
+  }
+  /// Trusts these certificate authorities instead of the system's, and instead of those added before.
+  client_options &ca_pem(std::string_view pem) {
+    cosign_client_options_set_ca_pem(handle_.get(), pem.data(), pem.size());
+    return *this;
+  }
+  /// Shows this certificate, with its unencrypted key, to registries that ask for one.
+  client_options &client_certificate(std::string_view certificate_pem, std::string_view key_pem) {
+    cosign_client_options_set_client_certificate(handle_.get(), certificate_pem.data(), certificate_pem.size(),
+                                                 key_pem.data(), key_pem.size());
+    return *this;
+  }
+  /// Reads certificates for each registry below this folder, as docker and podman keep them (certs.d).
+  client_options &add_certs_dir(const std::string &folder) {
+    cosign_client_options_add_certs_dir(handle_.get(), detail::c_text(folder));
+    return *this;
+  }
+  /// Whether the credential helpers that a docker config names may be started; the default is false.
+  client_options &allow_credential_helpers(bool allowed) {
+    cosign_client_options_allow_credential_helpers(handle_.get(), allowed ? 1 : 0);
+    return *this;
+  }
+  /// Lets a registry's credentials go to this token server although it belongs to another domain.
+  client_options &allow_token_server(const std::string &registry, const std::string &server) {
+    cosign_client_options_allow_token_server(handle_.get(), detail::c_text(registry), detail::c_text(server));
+    return *this;
+  }
+  /// Sends requests through these proxies; the values are those of HTTPS_PROXY, HTTP_PROXY and NO_PROXY, "" for none.
+  client_options &proxy(const std::string &https, const std::string &http, const std::string &no_proxy) {
+    cosign_client_options_set_proxy(handle_.get(), detail::c_text(https), detail::c_text(http),
+                                    detail::c_text(no_proxy));
     return *this;
   }
   client_options &auth_basic(const std::string &host, const std::string &user, const std::string &password) {
@@ -340,7 +472,51 @@ class client_options {
   [[nodiscard]] const cosign_client_options *get() const noexcept { return handle_.get(); }
 
  private:
+  explicit client_options(cosign_client_options *owned) : handle_(owned) {}
   detail::handle<cosign_client_options, cosign_client_options_free> handle_;
+};
+
+/// What signing an image did: only client::sign makes one.
+class signed_image {
+ public:
+  /// The digest that was signed.
+  [[nodiscard]] std::string digest() const { return cosign_signed_digest(get()); }
+  /// The image pinned to that digest.
+  [[nodiscard]] std::string reference() const { return cosign_signed_reference(get()); }
+  /// How the least protected signature is stored: "stored", "stored_unprotected" (a signer at the same time may have
+  /// overwritten it) or "journal_only" (other tools do not find it).
+  [[nodiscard]] std::string status() const { return cosign_signed_status(get()); }
+  /// Why that is not "stored".
+  [[nodiscard]] std::string reason() const { return cosign_signed_reason(get()); }
+  /// Whether anything new was stored.
+  [[nodiscard]] bool added() const noexcept { return cosign_signed_added(get()) != 0; }
+  /// Whether the image's entry in its layout has no name, which some tools need beside a signature.
+  [[nodiscard]] bool layout_needs_name() const noexcept { return cosign_signed_layout_needs_name(get()) != 0; }
+
+  /// How many signatures there are: one for each format. An index that is not below throws std::out_of_range.
+  [[nodiscard]] std::size_t count() const noexcept { return cosign_signed_count(get()); }
+  /// "legacy" or "bundle".
+  [[nodiscard]] std::string format(std::size_t index) const { return cosign_signed_format_at(get(), at(index)); }
+  /// Where it is.
+  [[nodiscard]] std::string place(std::size_t index) const { return cosign_signed_place_at(get(), at(index)); }
+  [[nodiscard]] std::string status(std::size_t index) const { return cosign_signed_status_at(get(), at(index)); }
+  [[nodiscard]] std::string reason(std::size_t index) const { return cosign_signed_reason_at(get(), at(index)); }
+  [[nodiscard]] bool added(std::size_t index) const { return cosign_signed_added_at(get(), at(index)) != 0; }
+
+  /// All of it as JSON.
+  [[nodiscard]] std::string json() const { return cosign_signed_json(get()); }
+
+  [[nodiscard]] const cosign_signed *get() const noexcept { return handle_.get(); }
+
+ private:
+  friend class client;
+  using handle = detail::handle<cosign_signed, cosign_signed_free>;
+  explicit signed_image(handle owned) : handle_(std::move(owned)) {}
+  std::size_t at(std::size_t index) const {
+    if (index >= count()) throw std::out_of_range("cosign::signed_image");
+    return index;
+  }
+  handle handle_;
 };
 
 /// Proof that an image met a policy: only client::verify makes one.
@@ -352,6 +528,11 @@ class verification {
   [[nodiscard]] std::string reference() const { return cosign_verification_reference(get()); }
   /// How many signatures the policy accepted; at least 1.
   [[nodiscard]] std::size_t count() const noexcept { return cosign_verification_count(get()); }
+  /// The format of accepted signature `index`, "legacy" or "bundle"; throws std::out_of_range.
+  [[nodiscard]] std::string format(std::size_t index) const {
+    if (index >= count()) throw std::out_of_range("cosign::verification::format");
+    return cosign_verification_format_at(get(), index);
+  }
   /// The exact bytes that accepted signature `index` signed; throws std::out_of_range.
   [[nodiscard]] std::string payload(std::size_t index) const {
     if (index >= count()) throw std::out_of_range("cosign::verification::payload");
@@ -384,27 +565,35 @@ class client {
     return resolve(image, with.get());
   }
 
-  /// Signs what `image` names now and stores the signature beside it. Returns the digest that was signed.
-  std::string sign(const std::string &image, const private_key &key) const {
+  /// Signs what `image` names now and stores the signature beside it.
+  signed_image sign(const std::string &image, const private_key &key) const {
     return sign(image, key, nullptr, nullptr);
   }
-  std::string sign(const std::string &image, const private_key &key, const call &with) const {
+  signed_image sign(const std::string &image, const private_key &key, const call &with) const {
     return sign(image, key, nullptr, with.get());
   }
-  std::string sign(const std::string &image, const private_key &key, const sign_options &options) const {
+  signed_image sign(const std::string &image, const private_key &key, const sign_options &options) const {
     return sign(image, key, options.get(), nullptr);
   }
-  std::string sign(const std::string &image, const private_key &key, const sign_options &options,
-                   const call &with) const {
+  signed_image sign(const std::string &image, const private_key &key, const sign_options &options,
+                    const call &with) const {
     return sign(image, key, options.get(), with.get());
   }
 
   /// Returns only when the policy is met; otherwise throws the reason.
   [[nodiscard]] verification verify(const std::string &image, const policy &demands) const {
-    return verify(image, demands, nullptr);
+    return verify(image, demands, nullptr, nullptr);
   }
   [[nodiscard]] verification verify(const std::string &image, const policy &demands, const call &with) const {
-    return verify(image, demands, with.get());
+    return verify(image, demands, nullptr, with.get());
+  }
+  [[nodiscard]] verification verify(const std::string &image, const policy &demands,
+                                    const verify_options &options) const {
+    return verify(image, demands, options.get(), nullptr);
+  }
+  [[nodiscard]] verification verify(const std::string &image, const policy &demands, const verify_options &options,
+                                    const call &with) const {
+    return verify(image, demands, options.get(), with.get());
   }
 
   [[nodiscard]] const cosign_client *get() const noexcept { return handle_.get(); }
@@ -419,15 +608,16 @@ class client {
     return detail::text(detail::make<detail::buffer_handle>(
         [&](auto out, auto err) { return cosign_client_resolve(get(), detail::c_text(image), with, out, err); }));
   }
-  std::string sign(const std::string &image, const private_key &key, const cosign_sign_options *options,
-                   const cosign_call *with) const {
-    return detail::text(detail::make<detail::buffer_handle>([&](auto out, auto err) {
+  signed_image sign(const std::string &image, const private_key &key, const cosign_sign_options *options,
+                    const cosign_call *with) const {
+    return signed_image(detail::make<signed_image::handle>([&](auto out, auto err) {
       return cosign_sign_image(get(), detail::c_text(image), key.get(), options, with, out, err);
     }));
   }
-  verification verify(const std::string &image, const policy &demands, const cosign_call *with) const {
+  verification verify(const std::string &image, const policy &demands, const cosign_verify_options *options,
+                      const cosign_call *with) const {
     return verification(detail::make<verification::handle>([&](auto out, auto err) {
-      return cosign_verify_image(get(), detail::c_text(image), demands.get(), with, out, err);
+      return cosign_verify_image_with(get(), detail::c_text(image), demands.get(), options, with, out, err);
     }));
   }
 

@@ -17,6 +17,8 @@ eval "$tools"
 # wheel and nothing of this tree, one Cargo profile for everything that is linked.
 export COSIGN_PREFIX=$PWD/target/stage COSIGN_PYTHON=$PWD/target/venv/bin/python
 export COSIGN_PROFILE=${COSIGN_PROFILE:-thin} WHEEL_PROFILE=${WHEEL_PROFILE:-thin}
+# The registry of the Rust tests as a program, for those in C, Go and Python.
+export COSIGN_TEST_REGISTRY=${CARGO_TARGET_DIR:-$PWD/target}/debug/cosign-test-registry
 # Hostile or merely personal settings of the machine must not decide a test.
 unset COSIGN_PASSWORD COSIGN_REPOSITORY COSIGN_KEY DOCKER_CONFIG REGISTRY_AUTH_FILE TLOG REKOR_SERVER
 
@@ -112,9 +114,13 @@ python_environment() {
     target/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps target/wheels/*.whl
 }
 
+# A suite that misses it says so.
+test_registry() { cargo build --quiet --locked -p cosign-tests --bin cosign-test-registry; }
+
 # C, C++, Go: each script prints one or more lines `N passed, N failed`.
 suite_faces() {
     local script passed failed found=0
+    test_registry
     for script in tests/faces/*.sh; do
         [[ -x $script ]] || continue
         found=1
@@ -130,6 +136,7 @@ suite_faces() {
 }
 
 suite_python() {
+    test_registry
     run python "$COSIGN_PYTHON" -m pytest -q -p no:cacheprovider -rs python/tests
     local passed failed
     read -r passed failed < <(awk '

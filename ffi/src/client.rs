@@ -91,6 +91,21 @@ pub extern "C" fn cosign_client_options_new() -> *mut cosign_client_options {
     boundary!(std::ptr::null_mut(), { handle::new(OptionsState::default()) })
 }
 
+/// What a user of the command line expects, from the environment: credentials from the files of docker and podman and
+/// the helpers that they name, certificate authorities from SSL_CERT_FILE and SSL_CERT_DIR, certificates per registry
+/// from the folders certs.d, proxies from HTTPS_PROXY, HTTP_PROXY and NO_PROXY. A file that a variable names and that
+/// cannot be read is the builder's first error. Thread-safe while no thread changes the environment.
+/// @return the options, never NULL; owned: cosign_client_options_free. @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn cosign_client_options_from_env() -> *mut cosign_client_options {
+    boundary!(std::ptr::null_mut(), {
+        let mut state = OptionsState::default();
+        let read = ClientOptions::from_env().map(|options| state.options = options);
+        state.sticky.note("cosign_client_options_from_env", read);
+        handle::new(state)
+    })
+}
+
 /// Sets the text of the User-Agent header. One thread at a time.
 /// @param options     required; NULL does nothing
 /// @param user_agent  required; visible ASCII. @since 0.1
@@ -230,6 +245,143 @@ pub unsafe extern "C" fn cosign_client_options_set_layouts(options: *mut cosign_
         unsafe {
             set(options, "cosign_client_options_set_layouts", |options| {
                 options.set_layouts(allowed != 0);
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Trusts these certificate authorities instead of the system's, and instead of those added before. One thread at a
+/// time.
+/// @param options  required; NULL does nothing
+/// @param pem      PEM blocks "CERTIFICATE", required
+/// @param len      how many bytes. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_client_options_set_ca_pem(
+    options: *mut cosign_client_options,
+    pem: *const c_void,
+    len: usize,
+) {
+    boundary!((), {
+        // SAFETY: rules 1, 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_client_options_set_ca_pem", |options| {
+                options.set_ca_pem(handle::bytes(pem, len, "pem")?)?;
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Shows this certificate to registries that ask for one, not to hosts that they redirect to. One thread at a time.
+/// @param options          required; NULL does nothing
+/// @param certificate      PEM blocks "CERTIFICATE", the client's own first, required
+/// @param certificate_len  how many bytes
+/// @param key              its private key as PEM, unencrypted, required; never written to a log or an error
+/// @param key_len          how many bytes. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_client_options_set_client_certificate(
+    options: *mut cosign_client_options,
+    certificate: *const c_void,
+    certificate_len: usize,
+    key: *const c_void,
+    key_len: usize,
+) {
+    boundary!((), {
+        // SAFETY: rules 1, 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_client_options_set_client_certificate", |options| {
+                let certificate = handle::bytes(certificate, certificate_len, "certificate")?;
+                options.set_client_certificate(certificate, handle::bytes(key, key_len, "key")?)?;
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Reads certificates for each registry below this folder, as docker and podman keep them: FOLDER/HOST[:PORT]/ with
+/// *.crt (authorities), *.cert and *.key (a client's). Of several folders the first that has some for a host counts.
+/// One thread at a time.
+/// @param options  required; NULL does nothing
+/// @param folder   required; read when a host is first connected to. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_client_options_add_certs_dir(
+    options: *mut cosign_client_options,
+    folder: *const c_char,
+) {
+    boundary!((), {
+        // SAFETY: rules 1, 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_client_options_add_certs_dir", |options| {
+                options.add_certs_dir(std::path::Path::new(handle::text(folder, "folder")?));
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Whether the programs docker-credential-NAME that a docker config names may be started to ask them for credentials;
+/// not by default. Without permission a host whose credentials such a program keeps is an error, never anonymous. One
+/// thread at a time.
+/// @param options  required; NULL does nothing
+/// @param allowed  0 forbids it; anything else allows it. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_client_options_allow_credential_helpers(
+    options: *mut cosign_client_options,
+    allowed: i32,
+) {
+    boundary!((), {
+        // SAFETY: rules 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_client_options_allow_credential_helpers", |options| {
+                options.allow_credential_helpers(allowed != 0);
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Lets the credentials for a registry go to this token server although it belongs to another domain. Without this
+/// only hosts below the registry's own domain get them. One thread at a time.
+/// @param options   required; NULL does nothing
+/// @param registry  "registry.example" or "registry.example:5000", required
+/// @param server    the token server's host, required. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_client_options_allow_token_server(
+    options: *mut cosign_client_options,
+    registry: *const c_char,
+    server: *const c_char,
+) {
+    boundary!((), {
+        // SAFETY: rules 1, 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_client_options_allow_token_server", |options| {
+                options.allow_token_server(handle::text(registry, "registry")?, handle::text(server, "server")?);
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Sends requests through proxies, but never those to loopback hosts. One thread at a time.
+/// @param options   required; NULL does nothing
+/// @param https     the proxy for https, "http://host:port" or "https://host:port"; NULL or "": none
+/// @param http      the proxy for plain http; NULL or "": none
+/// @param no_proxy  hosts that are asked directly, in the form of NO_PROXY; NULL or "": none. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_client_options_set_proxy(
+    options: *mut cosign_client_options,
+    https: *const c_char,
+    http: *const c_char,
+    no_proxy: *const c_char,
+) {
+    boundary!((), {
+        // SAFETY: rules 1, 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_client_options_set_proxy", |options| {
+                let https = handle::optional_text(https, "https")?.unwrap_or_default();
+                let http = handle::optional_text(http, "http")?.unwrap_or_default();
+                options.set_proxy(https, http, handle::optional_text(no_proxy, "no_proxy")?.unwrap_or_default())?;
                 Ok(())
             });
         }

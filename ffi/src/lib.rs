@@ -14,7 +14,7 @@
 //!     from the argument and live as long as it does. Every _free accepts NULL. Never free(3) our objects; all that
 //!     you pass in is copied.
 //!  4. const T * is safe on the same object from many threads at once; T * is for one thread at a time. Clients, keys,
-//!     errors, buffers and verifications never change.
+//!     errors, buffers and results never change.
 //!  5. Builders (options, policies, calls) have void setters. A bad value is kept as the builder's first error and
 //!     returned, naming the setter, by the function that uses the builder. A builder can be used again.
 //!  6. A callback's last parameter is void *user_data. It is registered with a finalizer (may be NULL) that runs
@@ -23,8 +23,8 @@
 //!     nor freed by them: that has no effect, and the function that asked returns COSIGN_ERR_CALLBACK. They must not
 //!     throw or longjmp through us.
 //!  7. No init, no shutdown, no global state. We read no environment variable and no file that you did not name (but
-//!     the system's certificate authorities, at the first https request), install no signal handler, change no locale,
-//!     umask or working directory, and print nothing.
+//!     the system's certificate authorities, at the first https request, and what cosign_client_options_from_env
+//!     says), install no signal handler, change no locale, umask or working directory, and print nothing.
 //!  8. After fork() a client made in the parent answers COSIGN_ERR_FORKED in the child: make a new one there. fork
 //!     and exec is always fine. dlclose() keeps the library mapped.
 //!  9. Within one soname things are only added, and codes never change their meaning: expect unknown codes and treat
@@ -52,7 +52,9 @@ pub mod library;
 pub mod policy;
 pub mod secret;
 pub mod sign;
+pub mod signed;
 pub mod verification;
+pub mod verify;
 
 pub use call::*;
 pub use client::*;

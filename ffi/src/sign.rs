@@ -2,16 +2,16 @@
 
 use std::ffi::c_char;
 
-use cosign_core::client::SignOptions;
+use cosign_core::client::{Format, SignOptions, parse_tag_suffix};
 use cosign_core::error::{Code, Error, Result};
 
 use crate::boundary::{boundary, fill};
-use crate::buffer::{Bytes, cosign_buffer};
 use crate::call::cosign_call;
 use crate::client::cosign_client;
 use crate::error::{cosign_code, cosign_error};
 use crate::handle::{self, Sticky, handle};
 use crate::key::cosign_private_key;
+use crate::signed::{SignedState, cosign_signed};
 
 /// How to sign: a builder for cosign_sign_image. Free with cosign_sign_options_free.
 #[allow(non_camel_case_types)]
@@ -38,7 +38,19 @@ impl OptionsState {
     }
 }
 
-/// The default options: no annotations. Thread-safe.
+/// Changes the options inside the boundary, keeping an error for cosign_sign_image.
+///
+/// # Safety
+/// `options` is NULL or live, and no other thread uses it.
+unsafe fn set(options: *mut cosign_sign_options, name: &str, body: impl FnOnce(&mut SignOptions) -> Result<()>) {
+    // SAFETY: the caller's promise.
+    if let Some(state) = unsafe { handle::get_mut(options) } {
+        let result = body(&mut state.options);
+        state.sticky.note(name, result);
+    }
+}
+
+/// The default options: the legacy format, a journal, no annotations. Thread-safe.
 /// @return the options, never NULL; owned: cosign_sign_options_free. @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn cosign_sign_options_new() -> *mut cosign_sign_options {
@@ -66,6 +78,104 @@ pub unsafe extern "C" fn cosign_sign_options_add_annotation(
     })
 }
 
+/// Sets the format of the signature. One thread at a time.
+/// @param options  required; NULL does nothing
+/// @param format   required: "legacy" (the default; what cosign 1 to 3, skopeo and podman read), "bundle" (sigstore's,
+///                 which cosign 3 writes) or "both". @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_sign_options_set_format(options: *mut cosign_sign_options, format: *const c_char) {
+    boundary!((), {
+        // SAFETY: rules 1, 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_sign_options_set_format", |options| {
+                options.format = Format::parse(handle::text(format, "format")?)?;
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Whether a journal protects the signature from others who sign at the same time; it does by default. Without it
+/// signing takes fewer requests, and signatures can be lost. One thread at a time.
+/// @param options  required; NULL does nothing
+/// @param journal  0 writes none; anything else writes one. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_sign_options_set_journal(options: *mut cosign_sign_options, journal: i32) {
+    boundary!((), {
+        // SAFETY: rules 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_sign_options_set_journal", |options| {
+                options.journal = journal != 0;
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Sets what the legacy payload calls the image instead of its repository. One thread at a time.
+/// @param options   required; NULL does nothing
+/// @param identity  required. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_sign_options_set_identity(options: *mut cosign_sign_options, identity: *const c_char) {
+    boundary!((), {
+        // SAFETY: rules 1, 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_sign_options_set_identity", |options| {
+                options.identity = Some(handle::text(identity, "identity")?.to_owned());
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Whether a new legacy signature image has Docker's media types; it does not by default. One thread at a time.
+/// @param options  required; NULL does nothing
+/// @param docker   0: OCI's; anything else: Docker's. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_sign_options_set_docker_media_types(options: *mut cosign_sign_options, docker: i32) {
+    boundary!((), {
+        // SAFETY: rules 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_sign_options_set_docker_media_types", |options| {
+                options.docker_media_types = docker != 0;
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Names the image's entry in its layout, in the write that signs it. One thread at a time.
+/// @param options  required; NULL does nothing
+/// @param tag      required; an error for an image in a registry. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_sign_options_set_layout_tag(options: *mut cosign_sign_options, tag: *const c_char) {
+    boundary!((), {
+        // SAFETY: rules 1, 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_sign_options_set_layout_tag", |options| {
+                options.layout_tag = Some(handle::text(tag, "tag")?.to_owned());
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Sets the suffix of the legacy signature's tag. One thread at a time.
+/// @param options  required; NULL does nothing
+/// @param suffix   required: ".sig" (the default), or ".cosign" as in 2021. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_sign_options_set_tag_suffix(options: *mut cosign_sign_options, suffix: *const c_char) {
+    boundary!((), {
+        // SAFETY: rules 1, 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_sign_options_set_tag_suffix", |options| {
+                options.tag_suffix = Some(parse_tag_suffix(handle::text(suffix, "suffix")?)?.to_owned());
+                Ok(())
+            });
+        }
+    })
+}
+
 /// Frees the options. Any thread, once.
 /// @param options  the options; NULL does nothing. @since 0.1
 #[unsafe(no_mangle)]
@@ -76,15 +186,16 @@ pub unsafe extern "C" fn cosign_sign_options_free(options: *mut cosign_sign_opti
     })
 }
 
-/// Signs what `reference` names now, and stores the signature beside it in the registry or layout. Blocks; network, or
-/// files for a layout. Thread-safe on the same client.
-/// @param client      required
-/// @param reference   "registry/repo:tag", "registry/repo@sha256:…" or "oci:PATH[:TAG]"; required
-/// @param key         required
-/// @param options     NULL for the defaults
-/// @param call        NULL: no limit but the built-in ones
-/// @param out_digest  NULL, or receives the digest that was signed (owned: cosign_buffer_free)
-/// @param err         NULL, or receives the error (owned: cosign_error_free)
+/// Signs what `reference` names now, and stores the signature beside it in the registry or layout, so that others who
+/// sign at the same time lose nothing. COSIGN_OK means that it is signed; cosign_signed_status says how well the
+/// signature is stored. Blocks; network, or files for a layout. Thread-safe on the same client.
+/// @param client     required
+/// @param reference  "registry/repo:tag", "registry/repo@sha256:…" or "oci:PATH[:TAG]"; required
+/// @param key        required
+/// @param options    NULL for the defaults
+/// @param call       NULL: no limit but the built-in ones
+/// @param out        NULL, or receives what was done (owned: cosign_signed_free)
+/// @param err        NULL, or receives the error (owned: cosign_error_free)
 /// @return COSIGN_OK; 1xx usage, 2xx key, 4xx registry, 5xx stopped, 6xx file. @since 0.1
 #[unsafe(no_mangle)]
 #[must_use]
@@ -94,10 +205,10 @@ pub unsafe extern "C" fn cosign_sign_image(
     key: *const cosign_private_key,
     options: *const cosign_sign_options,
     call: *const cosign_call,
-    out_digest: *mut *mut cosign_buffer,
+    out: *mut *mut cosign_signed,
     err: *mut *mut cosign_error,
 ) -> cosign_code {
-    boundary!(err, [out_digest], {
+    boundary!(err, [out], {
         let client = handle::get(client, "client")?;
         let reference = handle::text(reference, "reference")?;
         let key = handle::get(key, "key")?.clone();
@@ -112,7 +223,7 @@ pub unsafe extern "C" fn cosign_sign_image(
         let signed = client.run(reference, call, |client, image, call| async move {
             client.sign(&image, &key, &options, &call).await
         })?;
-        fill(out_digest, Bytes::new(signed.digest().to_string().as_bytes()));
+        fill(out, SignedState::new(&signed));
         Ok(())
     })
 }

@@ -104,20 +104,22 @@ static void a_layout_is_signed_and_verified_without_a_thread(void)
     cosign_private_key *key = new_key();
     cosign_policy *policy = policy_for(key);
     cosign_client *client = new_client();
-    cosign_buffer *digest = NULL, *pinned = NULL;
+    cosign_buffer *pinned = NULL;
+    cosign_signed *done = NULL;
     cosign_verification *proof = NULL;
     cosign_error *err = NULL;
     cosign_sign_options *options = cosign_sign_options_new();
     size_t len = 0;
     cosign_sign_options_add_annotation(options, "build", "7");
-    EXPECT(cosign_sign_image(client, image, key, options, NULL, &digest, &err) == COSIGN_OK);
-    EXPECT(strncmp(cosign_buffer_data(digest), "sha256:", 7) == 0 && cosign_buffer_len(digest) == 71);
+    EXPECT(cosign_sign_image(client, image, key, options, NULL, &done, &err) == COSIGN_OK);
+    EXPECT(strncmp(cosign_signed_digest(done), "sha256:", 7) == 0 && strlen(cosign_signed_digest(done)) == 71);
     cosign_policy_require_annotation(policy, "build", "7");
     EXPECT(cosign_verify_image(client, image, policy, NULL, &proof, &err) == COSIGN_OK);
     EXPECT(err == NULL);
-    EXPECT(strcmp(cosign_verification_digest(proof), cosign_buffer_data(digest)) == 0);
+    EXPECT(strcmp(cosign_verification_digest(proof), cosign_signed_digest(done)) == 0);
     EXPECT(cosign_client_resolve(client, image, NULL, &pinned, NULL) == COSIGN_OK);
     EXPECT(strcmp(cosign_verification_reference(proof), cosign_buffer_data(pinned)) == 0);
+    EXPECT(strcmp(cosign_signed_reference(done), cosign_buffer_data(pinned)) == 0);
     EXPECT(cosign_verification_count(proof) == 1);
     EXPECT(strstr(cosign_verification_payload(proof, 0, &len), "\"build\":\"7\"") != NULL);
     EXPECT(len == strlen(cosign_verification_payload(proof, 0, NULL)));
@@ -125,12 +127,146 @@ static void a_layout_is_signed_and_verified_without_a_thread(void)
     EXPECT(cosign_verification_json(proof)[0] == '{');
     EXPECT(threads() == before);
     cosign_verification_free(proof);
-    cosign_buffer_free(digest);
+    cosign_signed_free(done);
     cosign_buffer_free(pinned);
     cosign_sign_options_free(options);
     cosign_client_free(client);
     cosign_policy_free(policy);
     cosign_private_key_free(key);
+}
+
+static int same(const char *one, const char *other) { return strcmp(one, other) == 0; }
+
+static void signing_says_where_each_signature_is_and_how_it_is_stored(void)
+{
+    cosign_private_key *key = new_key();
+    cosign_client *client = new_client();
+    cosign_sign_options *options = cosign_sign_options_new();
+    cosign_signed *done = NULL;
+    cosign_sign_options_set_format(options, "both");
+    EXPECT(cosign_sign_image(client, image, key, options, NULL, &done, NULL) == COSIGN_OK);
+    EXPECT(same(cosign_signed_status(done), "stored") && same(cosign_signed_reason(done), ""));
+    EXPECT(cosign_signed_added(done) == 1 && cosign_signed_layout_needs_name(done) == 0);
+    EXPECT(cosign_signed_count(done) == 2);
+    EXPECT(same(cosign_signed_format_at(done, 0), "legacy") && same(cosign_signed_format_at(done, 1), "bundle"));
+    EXPECT(strstr(cosign_signed_place_at(done, 0), ".sig") != NULL);
+    EXPECT(strncmp(cosign_signed_place_at(done, 1), "oci:", 4) == 0);
+    EXPECT(!same(cosign_signed_place_at(done, 0), cosign_signed_place_at(done, 1)));
+    EXPECT(same(cosign_signed_status_at(done, 1), "stored") && same(cosign_signed_reason_at(done, 1), ""));
+    EXPECT(cosign_signed_added_at(done, 0) == 1 && cosign_signed_added_at(done, 1) == 1);
+    EXPECT(same(cosign_signed_format_at(done, 2), "") && same(cosign_signed_status_at(done, 2), ""));
+    EXPECT(same(cosign_signed_place_at(done, 2), "") && same(cosign_signed_reason_at(done, 2), ""));
+    EXPECT(cosign_signed_added_at(done, 2) == 0);
+    EXPECT(strstr(cosign_signed_json(done), "\"status\":\"stored\"") != NULL);
+    cosign_signed_free(done), done = NULL;
+    /* The same key again: the legacy signature is there, a bundle is added each time. */
+    EXPECT(cosign_sign_image(client, image, key, options, NULL, &done, NULL) == COSIGN_OK);
+    EXPECT(cosign_signed_added(done) == 1);
+    EXPECT(cosign_signed_added_at(done, 0) == 0 && cosign_signed_added_at(done, 1) == 1);
+    cosign_signed_free(done);
+    cosign_sign_options_free(options);
+    cosign_client_free(client);
+    cosign_private_key_free(key);
+}
+
+static cosign_code verify_format(cosign_client *client, cosign_policy *policy, const char *format, const char *found)
+{
+    cosign_verify_options *options = cosign_verify_options_new();
+    cosign_verification *proof = NULL;
+    cosign_code code;
+    if (format) cosign_verify_options_set_format(options, format);
+    code = cosign_verify_image_with(client, image, policy, options, NULL, &proof, NULL);
+    EXPECT((code == COSIGN_OK) == (proof != NULL));
+    if (proof) {
+        size_t len = 0;
+        EXPECT(cosign_verification_count(proof) == 1 && same(cosign_verification_format_at(proof, 0), found));
+        EXPECT(cosign_verification_payload(proof, 0, &len)[0] == '{' && len > 100);
+        EXPECT(same(cosign_verification_format_at(proof, 1), ""));
+    }
+    cosign_verification_free(proof);
+    cosign_verify_options_free(options);
+    return code;
+}
+
+static void each_format_is_written_and_asked_for_alone(void)
+{
+    static const char *const formats[] = {"legacy", "bundle"};
+    cosign_client *client = new_client();
+    int i;
+    for (i = 0; i < 2; i++) {
+        cosign_private_key *key = new_key();
+        cosign_policy *policy = policy_for(key);
+        cosign_sign_options *options = cosign_sign_options_new();
+        cosign_sign_options_set_format(options, formats[i]);
+        EXPECT(cosign_sign_image(client, image, key, options, NULL, NULL, NULL) == COSIGN_OK);
+        EXPECT(verify_format(client, policy, formats[i], formats[i]) == COSIGN_OK);
+        EXPECT(verify_format(client, policy, "both", formats[i]) == COSIGN_OK);
+        EXPECT(verify_format(client, policy, NULL, formats[i]) == COSIGN_OK);
+        EXPECT(verify_format(client, policy, formats[!i], "") == COSIGN_ERR_NO_SIGNATURE_MATCHES);
+        cosign_sign_options_free(options);
+        cosign_policy_free(policy);
+        cosign_private_key_free(key);
+    }
+    cosign_client_free(client);
+}
+
+static void signing_options_reach_what_is_written(void)
+{
+    cosign_private_key *key = new_key();
+    cosign_policy *policy = policy_for(key);
+    cosign_client *client = new_client();
+    cosign_sign_options *options = cosign_sign_options_new();
+    cosign_verify_options *where = cosign_verify_options_new();
+    cosign_signed *done = NULL;
+    cosign_verification *proof = NULL;
+    cosign_sign_options_set_identity(options, "registry.example/app");
+    cosign_sign_options_set_tag_suffix(options, ".cosign");
+    cosign_sign_options_set_docker_media_types(options, 1);
+    cosign_sign_options_set_journal(options, 0);
+    EXPECT(cosign_sign_image(client, image, key, options, NULL, &done, NULL) == COSIGN_OK);
+    EXPECT(strstr(cosign_signed_place_at(done, 0), ".cosign") != NULL);
+    EXPECT(cosign_verify_image(client, image, policy, NULL, &proof, NULL) == COSIGN_ERR_NO_SIGNATURE_MATCHES);
+    cosign_verify_options_set_tag_suffix(where, ".cosign");
+    cosign_verify_options_set_journal(where, 0);
+    EXPECT(cosign_verify_image_with(client, image, policy, where, NULL, &proof, NULL) == COSIGN_OK);
+    EXPECT(strstr(cosign_verification_payload(proof, 0, NULL), "registry.example/app") != NULL);
+    EXPECT(strstr(cosign_verification_json(proof), "claims not checked") == NULL);
+    cosign_verification_free(proof), proof = NULL;
+    cosign_verify_options_dangerous_ignore_claims(where);
+    cosign_verify_options_dangerous_any_payload_type(where);
+    cosign_verify_options_dangerous_any_predicate_type(where);
+    EXPECT(cosign_verify_image_with(client, image, policy, where, NULL, &proof, NULL) == COSIGN_OK);
+    EXPECT(strstr(cosign_verification_json(proof), "claims not checked") != NULL);
+    EXPECT(strstr(cosign_verification_json(proof), "any payload type") != NULL);
+    EXPECT(strstr(cosign_verification_json(proof), "any predicate type") != NULL);
+    cosign_verification_free(proof);
+    cosign_signed_free(done);
+    cosign_verify_options_free(where);
+    cosign_sign_options_free(options);
+    cosign_client_free(client);
+    cosign_policy_free(policy);
+    cosign_private_key_free(key);
+}
+
+static void the_environment_counts_only_when_asked(void)
+{
+    cosign_client_options *options;
+    cosign_client *client = NULL;
+    cosign_error *err = NULL;
+    EXPECT(setenv("SSL_CERT_FILE", "/no/such/file", 1) == 0);
+    client = new_client();
+    cosign_client_free(client), client = NULL;
+    options = cosign_client_options_from_env();
+    EXPECT(cosign_client_new(options, &client, &err) == COSIGN_ERR_IO && client == NULL);
+    EXPECT(strstr(cosign_error_message(err), "cosign_client_options_from_env") != NULL);
+    EXPECT(strstr(cosign_error_message(err), "/no/such/file") != NULL);
+    cosign_error_free(err);
+    cosign_client_options_free(options);
+    EXPECT(unsetenv("SSL_CERT_FILE") == 0);
+    options = cosign_client_options_from_env();
+    EXPECT(cosign_client_new(options, &client, NULL) == COSIGN_OK);
+    cosign_client_options_free(options);
+    cosign_client_free(client);
 }
 
 static void refusals_leave_no_proof(void)
@@ -190,6 +326,68 @@ static void layouts_can_be_switched_off(void)
     cosign_client_options_free(options);
 }
 
+static void sign_with(void (*set)(cosign_sign_options *, const char *), const char *value, const char *setter)
+{
+    cosign_private_key *key = new_key();
+    cosign_client *client = new_client();
+    cosign_sign_options *options = cosign_sign_options_new();
+    cosign_signed *done = NULL;
+    cosign_error *err = NULL;
+    set(options, value);
+    EXPECT(cosign_sign_image(client, image, key, options, NULL, &done, &err) == COSIGN_ERR_ARGUMENT && done == NULL);
+    EXPECT(strstr(cosign_error_message(err), setter) != NULL);
+    cosign_error_free(err);
+    cosign_sign_options_free(options);
+    cosign_client_free(client);
+    cosign_private_key_free(key);
+}
+
+static void configure(void (*set)(cosign_client_options *), const char *setter)
+{
+    cosign_client_options *options = cosign_client_options_new();
+    cosign_client *client = NULL;
+    cosign_error *err = NULL;
+    set(options);
+    EXPECT(cosign_client_new(options, &client, &err) != COSIGN_OK && client == NULL);
+    EXPECT(strstr(cosign_error_message(err), setter) != NULL);
+    cosign_error_free(err);
+    cosign_client_options_free(options);
+}
+
+static void a_proxy_by_socks(cosign_client_options *o) { cosign_client_options_set_proxy(o, "socks5://p", NULL, NULL); }
+static void no_authority(cosign_client_options *o) { cosign_client_options_set_ca_pem(o, "none", 4); }
+static void no_client(cosign_client_options *o) { cosign_client_options_set_client_certificate(o, "a", 1, "b", 1); }
+static void no_folder(cosign_client_options *o) { cosign_client_options_add_certs_dir(o, NULL); }
+static void no_server(cosign_client_options *o) { cosign_client_options_allow_token_server(o, "a", NULL); }
+
+static void the_builders_of_the_verbs_do_so_too(void)
+{
+    cosign_private_key *key = new_key();
+    cosign_policy *policy = policy_for(key);
+    cosign_client *client = new_client();
+    cosign_verify_options *options = cosign_verify_options_new();
+    cosign_verification *proof = NULL;
+    cosign_error *err = NULL;
+    sign_with(cosign_sign_options_set_format, "tag", "cosign_sign_options_set_format");
+    sign_with(cosign_sign_options_set_tag_suffix, ".s", "cosign_sign_options_set_tag_suffix");
+    sign_with(cosign_sign_options_set_identity, NULL, "cosign_sign_options_set_identity");
+    sign_with(cosign_sign_options_set_layout_tag, NULL, "cosign_sign_options_set_layout_tag");
+    cosign_verify_options_set_format(options, "");
+    cosign_verify_options_set_tag_suffix(options, ".s");
+    EXPECT(cosign_verify_image_with(client, image, policy, options, NULL, &proof, &err) == COSIGN_ERR_ARGUMENT);
+    EXPECT(proof == NULL && strstr(cosign_error_message(err), "cosign_verify_options_set_format") != NULL);
+    cosign_error_free(err);
+    configure(a_proxy_by_socks, "cosign_client_options_set_proxy");
+    configure(no_authority, "cosign_client_options_set_ca_pem");
+    configure(no_client, "cosign_client_options_set_client_certificate");
+    configure(no_folder, "cosign_client_options_add_certs_dir");
+    configure(no_server, "cosign_client_options_allow_token_server");
+    cosign_verify_options_free(options);
+    cosign_client_free(client);
+    cosign_policy_free(policy);
+    cosign_private_key_free(key);
+}
+
 static void a_builder_names_its_first_bad_setter(void)
 {
     cosign_client_options *options = cosign_client_options_new();
@@ -216,6 +414,7 @@ static void a_builder_names_its_first_bad_setter(void)
     EXPECT(strstr(cosign_error_message(err), "cosign_client_options_set_user_agent") != NULL);
     cosign_error_free(err);
     cosign_client_options_free(options);
+    the_builders_of_the_verbs_do_so_too();
 }
 
 /* --- passwords --- */
@@ -884,6 +1083,10 @@ int main(int argc, char **argv)
     RUN(versions_agree);
     RUN(codes_have_names);
     RUN(a_layout_is_signed_and_verified_without_a_thread);
+    RUN(signing_says_where_each_signature_is_and_how_it_is_stored);
+    RUN(each_format_is_written_and_asked_for_alone);
+    RUN(signing_options_reach_what_is_written);
+    RUN(the_environment_counts_only_when_asked);
     RUN(refusals_leave_no_proof);
     RUN(layouts_can_be_switched_off);
     RUN(a_builder_names_its_first_bad_setter);

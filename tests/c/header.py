@@ -51,6 +51,12 @@ class Function:
         return bool(self.parameters) and self.parameters[-1].type == "cosign_error **"
 
     @property
+    def byte_strings(self) -> list[tuple[str, str]]:
+        """The names of bytes and of their length."""
+        pairs = zip(self.parameters, self.parameters[1:])
+        return [(data.name, length.name) for data, length in pairs if data.type == "const void *"]
+
+    @property
     def builder(self) -> str | None:
         """The builder that this function is a setter of."""
         if self.result == "void" and len(self.parameters) > 1 and not self.parameters[0].type.startswith("const"):
@@ -130,6 +136,7 @@ MAKERS = {
     "cosign_private_key": "cosign_private_key_generate(NULL, &made, NULL) ? NULL : made",
     "cosign_public_key": "cosign_private_key_public(a_key, &made, NULL) ? NULL : made",
     "cosign_client": "cosign_client_new(NULL, &made, NULL) ? NULL : made",
+    "cosign_signed": "cosign_sign_image(a_client, layout, a_key, NULL, NULL, &made, NULL) ? NULL : made",
     "cosign_verification": "cosign_verify_image(a_client, layout, a_policy, NULL, &made, NULL) ? NULL : made",
 }
 
@@ -171,7 +178,7 @@ def sweep(functions: list[Function]) -> str:
     for kind, maker in MAKERS.items():
         extra = "cosign_private_key *make_key = NULL; " if "make_key" in maker else ""
         out.append(f"static {kind} *make_{kind}(void) {{ {kind} *made = NULL; {extra}return {maker}; }}")
-    for kind in ("cosign_call", "cosign_policy", "cosign_sign_options", "cosign_client_options"):
+    for kind in ("cosign_call", "cosign_policy", "cosign_sign_options", "cosign_verify_options", "cosign_client_options"):
         body = "cosign_call_set_password_cb(made, answer, NULL, NULL); " if kind == "cosign_call" else ""
         if kind == "cosign_policy":
             body = "cosign_policy_add_key(made, a_public_key); "
@@ -185,7 +192,8 @@ def sweep(functions: list[Function]) -> str:
             continue
         cases: list[tuple[str, dict[str, str], str | None]] = [("as meant", {}, None)]
         pointers = [p for p in f.parameters if p.is_pointer]
-        cases.append(("all NULL", {p.name: "NULL" for p in pointers} | {"len": "0"}, "any" if f.is_fallible else None))
+        nothing = {p.name: "NULL" for p in pointers} | {length: "0" for _, length in f.byte_strings}
+        cases.append(("all NULL", nothing, "any" if f.is_fallible else None))
         for p in pointers:
             expected = "100" if p.is_required else None
             cases.append((f"{p.name} NULL", {p.name: "NULL"}, expected))
@@ -194,10 +202,9 @@ def sweep(functions: list[Function]) -> str:
             if p.object:
                 other = "cosign_buffer" if p.object != "cosign_buffer" else "cosign_error"
                 cases.append((f"{p.name} of another type", {p.name: f"(void *)foreign_{other}"}, "100"))
-        if any(p.name == "len" and p.type == "size_t" for p in f.parameters):
-            data = next(p.name for p in f.parameters if p.type == "const void *")
-            cases.append(("length SIZE_MAX", {"len": "(size_t)-1"}, "100"))
-            cases.append((f"{data} NULL, length 0", {data: "NULL", "len": "0"}, "any" if f.is_fallible else None))
+        for data, length in f.byte_strings:
+            cases.append((f"{length} SIZE_MAX", {length: "(size_t)-1"}, "100"))
+            cases.append((f"{data} NULL, {length} 0", {data: "NULL", length: "0"}, "any" if f.is_fallible else None))
         for label, replaced, expected in cases:
             tests.append(case(f, label, replaced, expected))
     out.append("static void sweep(void)\n{\n    cosign_buffer *foreign_cosign_buffer = make_cosign_buffer();")
@@ -224,7 +231,16 @@ int main(int argc, char **argv)
     return "\n".join(out)
 
 
-TEXTS = {"reference": "layout", "algorithm": '"ecdsa-p256"', "format": '"sigstore"', "host": '"registry.example"'}
+TEXTS = {
+    "reference": "layout",
+    "algorithm": '"ecdsa-p256"',
+    "format": '"sigstore"',
+    "host": '"registry.example"',
+    "registry": '"registry.example"',
+    "https": '"http://proxy.example:3128"',
+    "http": '"http://proxy.example:3128"',
+    "suffix": '".cosign"',
+}
 
 
 def case(f: Function, label: str, replaced: dict[str, str], expected: str | None) -> str:
@@ -242,7 +258,7 @@ def case(f: Function, label: str, replaced: dict[str, str], expected: str | None
             value = f"&{p.name}"
         else:
             value = {
-                "const char *": TEXTS.get(p.name, '"x"'),
+                "const char *": '"bundle"' if f.name.endswith("_options_set_format") else TEXTS.get(p.name, '"x"'),
                 "const void *": '"x"',
                 "cosign_password_cb": "answer",
                 "cosign_finalizer": "done",
@@ -274,8 +290,9 @@ def case(f: Function, label: str, replaced: dict[str, str], expected: str | None
         # A neutral answer, never a NULL text.
         if f.result == "const char *":
             call = f"expect({call} != NULL, {what});"
-        elif f.name.endswith("_new"):
-            call = f"{{ {f.result}made = {call}; expect(made != NULL, {what}); {f.name.removesuffix('_new')}_free(made); }}"
+        elif f.result.startswith("cosign_") and f.result.endswith(" *"):
+            free = f"{f.result.removesuffix(' *')}_free"
+            call = f"{{ {f.result}made = {call}; expect(made != NULL, {what}); {free}(made); }}"
         else:
             call = f"{'(void)' if f.result != 'void' else ''}{call}; calls++;"
         own = f.parameters[0].name if f.parameters else ""
@@ -283,10 +300,11 @@ def case(f: Function, label: str, replaced: dict[str, str], expected: str | None
             "cosign_client_options": f"cosign_client_new({own}, &used, &why)",
             "cosign_policy": f"cosign_verify_image(a_client, layout, {own}, NULL, &used, &why)",
             "cosign_sign_options": f"cosign_sign_image(a_client, layout, a_key, {own}, NULL, &used, &why)",
+            "cosign_verify_options": f"cosign_verify_image_with(a_client, layout, a_policy, {own}, NULL, &used, &why)",
         }.get(f.builder or "")
         if consumer and expected in ("100", "101") and own not in replaced:
-            kind = {"cosign_client_new": "cosign_client", "cosign_verify_image": "cosign_verification"}.get(
-                consumer.partition("(")[0], "cosign_buffer"
+            kind = {"cosign_client_new": "cosign_client", "cosign_sign_image": "cosign_signed"}.get(
+                consumer.partition("(")[0], "cosign_verification"
             )
             checks.append(
                 f"{{ {kind} *used = NULL; cosign_error *why = NULL; cosign_code code = {consumer};"

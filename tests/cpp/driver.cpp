@@ -65,6 +65,7 @@ cosign::policy accepting(const cosign::private_key &key) { return cosign::policy
 
 static_assert(!std::is_copy_constructible_v<cosign::private_key> && std::is_move_constructible_v<cosign::private_key>);
 static_assert(!std::is_default_constructible_v<cosign::verification>, "only client::verify makes one");
+static_assert(!std::is_default_constructible_v<cosign::signed_image>, "only client::sign makes one");
 
 int main(int argc, char **argv) {
   if (argc != 3) return 2;
@@ -75,7 +76,9 @@ int main(int argc, char **argv) {
     std::string at = image();
     auto key = cosign::private_key::generate();
     cosign::client client;
-    CHECK(client.sign(at, key) == digest);
+    cosign::signed_image done = client.sign(at, key);
+    CHECK(done.digest() == digest && done.reference().find("@" + digest) != std::string::npos);
+    CHECK(done.status() == "stored" && done.reason().empty() && done.added() && !done.layout_needs_name());
     cosign::verification v = client.verify(at, accepting(key));
     CHECK(v.digest() == digest && v.count() == 1);
     CHECK(v.reference().find("@" + digest) != std::string::npos);
@@ -124,6 +127,62 @@ int main(int argc, char **argv) {
     CHECK(client.verify(at, accepting(key).require_annotation("env", "prod")).count() == 1);
     auto demands = accepting(key).require_annotation("env", "test");
     CHECK(code_of([&] { (void)client.verify(at, demands); }) == COSIGN_ERR_NO_SIGNATURE_MATCHES);
+  });
+
+  test("both formats are signed, named and asked for", [] {
+    std::string at = image();
+    auto key = cosign::private_key::generate(), other = cosign::private_key::generate();
+    cosign::client client;
+    auto done = client.sign(at, key, cosign::sign_options().format("both"));
+    CHECK(done.count() == 2 && done.format(0) == "legacy" && done.format(1) == "bundle");
+    CHECK(done.place(0) != done.place(1) && done.status(1) == "stored" && done.reason(1).empty() && done.added(1));
+    CHECK(done.json().find("\"signatures\"") != std::string::npos);
+    bool out_of_range = false;
+    try {
+      (void)done.format(2);
+    } catch (const std::out_of_range &) {
+      out_of_range = true;
+    }
+    CHECK(out_of_range);
+    auto v = client.verify(at, accepting(key));
+    CHECK(v.count() == 2 && v.format(0) == "legacy" && v.format(1) == "bundle");
+    client.sign(at, other, cosign::sign_options().format("bundle"));
+    auto legacy = cosign::verify_options().format("legacy"), bundle = cosign::verify_options().format("bundle");
+    CHECK(code_of([&] { (void)client.verify(at, accepting(other), legacy); }) == COSIGN_ERR_NO_SIGNATURE_MATCHES);
+    CHECK(client.verify(at, accepting(other), bundle).format(0) == "bundle");
+    CHECK(code_of([&] { client.sign(at, key, cosign::sign_options().format("tag")); }) == COSIGN_ERR_ARGUMENT);
+  });
+
+  test("options reach what is written and what is asked for", [] {
+    std::string at = image();
+    auto key = cosign::private_key::generate();
+    cosign::client client;
+    auto options = cosign::sign_options().identity("registry.example/app").tag_suffix(".cosign").journal(false);
+    CHECK(client.sign(at, key, options.docker_media_types(true)).place(0).find(".cosign") != std::string::npos);
+    CHECK(code_of([&] { (void)client.verify(at, accepting(key)); }) == COSIGN_ERR_NO_SIGNATURES);
+    auto where = cosign::verify_options().tag_suffix(".cosign").journal(false);
+    CHECK(client.verify(at, accepting(key), where).payload(0).find("registry.example/app") != std::string::npos);
+    where.dangerous_ignore_claims().dangerous_any_payload_type().dangerous_any_predicate_type();
+    CHECK(client.verify(at, accepting(key), where, cosign::call()).json().find("claims not checked") !=
+          std::string::npos);
+    std::string unnamed = at.substr(0, at.size() - 3);
+    CHECK(client.sign(unnamed, key, cosign::sign_options().layout_tag("v2")).digest() == digest);
+    CHECK(client.resolve(unnamed + ":v2").find(digest) != std::string::npos);
+  });
+
+  test("a client takes certificates, proxies and the environment", [] {
+    auto refused = [](auto set) {
+      cosign::client_options options;
+      set(options);
+      return code_of([&] { cosign::client client(options); }) != COSIGN_OK;
+    };
+    CHECK(refused([](auto &options) { options.ca_pem("no certificate"); }));
+    CHECK(refused([](auto &options) { options.client_certificate("none", "none"); }));
+    CHECK(refused([](auto &options) { options.proxy("socks5://proxy.example", "", ""); }));
+    cosign::client_options options = cosign::client_options::from_env();
+    options.proxy("http://proxy.example:3128", "", "localhost").add_certs_dir("/no/such/folder");
+    options.allow_credential_helpers(false).allow_token_server("registry.example", "auth.other.example");
+    cosign::client client(options);
   });
 
   test("a threshold counts distinct keys", [] {

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # cosign.h and both libraries as a C program meets them: an installed prefix and two compilers, nothing else.
-# Needs COSIGN_PREFIX (what `make install` wrote) and clang in PATH, below COSIGN_TOOLS or in the tools' cache.
+# Needs COSIGN_PREFIX (what `make install` wrote), COSIGN_TEST_REGISTRY (the program cosign-test-registry), and clang in
+# PATH, below COSIGN_TOOLS or in the tools' cache.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 COSIGN_PREFIX=${COSIGN_PREFIX:-${COSIGN_STAGE:?COSIGN_PREFIX is to be the prefix of make install}}
+: "${COSIGN_TEST_REGISTRY:?the program cosign-test-registry}"
 cache=${COSIGN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/libcosign}
 export PATH=${COSIGN_TOOLS:+$COSIGN_TOOLS:}$PATH:$cache/bin
 export PKG_CONFIG_PATH=$COSIGN_PREFIX/lib/pkgconfig
@@ -152,6 +154,40 @@ C
     grep '^300: ' "$work/refused" || return 1
     if "$work/verify" 2>/dev/null; then return 1; fi
 }
+# A registry over loopback: both formats, every status, and a 429 that is not "no signatures".
+registry() {
+    cc -std=c99 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all "$root/tests/c/registry.c" \
+        -o "$work/registry" $(flags) "$(rpath)" || return 1
+    local host line image checked=0
+    coproc REGISTRY { "$COSIGN_TEST_REGISTRY"; }
+    read -r _ host <&"${REGISTRY[0]}" || return 1
+    image=$host/team/app:v1
+    tell() { echo "$1" >&"${REGISTRY[1]}" && read -r line <&"${REGISTRY[0]}" && [[ $line == '{"ok"'* ]] || { echo "$1: $line"; return 1; }; }
+    expect() {
+        local expected=$1 found
+        shift
+        found=$("$work/registry" "$@") || return 1
+        [[ $found == "$expected" ]] || { echo "$*: $found, expected $expected"; return 1; }
+        checked=$((checked + 1))
+    }
+    tell '{"add_image": {"repository": "team/app", "tag": "v1"}}' &&
+        expect IMAGE_NOT_FOUND verify "$host/team/app:none" &&
+        expect NO_SIGNATURES verify "$image" &&
+        expect 'stored legacy=stored; verified legacy' sign "$image" legacy 1 &&
+        expect NO_SIGNATURE_MATCHES verify "$image" &&
+        expect 'stored bundle=stored; verified bundle' sign "$image" bundle 1 &&
+        expect 'stored legacy=stored bundle=stored; verified legacy bundle' sign "$image" both 1 &&
+        expect 'stored_unprotected legacy=stored_unprotected; verified legacy' sign "$image" legacy 0 &&
+        tell '{"add_image": {"repository": "team/other", "tag": "v1"}}' &&
+        tell '{"set": {"digest_alias": true}}' &&
+        expect 'journal_only bundle=journal_only; verified bundle' sign "$host/team/other:v1" bundle 1 &&
+        expect 'journal_only legacy=stored bundle=journal_only; verified legacy bundle' sign "$host/team/other:v1" both 1 &&
+        tell '{"fault": {"when": "GET *sha256-*", "do": {"rate_limit": {"seconds": 0}}}}' &&
+        expect RATE_LIMITED verify "$image" || return 1
+    eval "exec ${REGISTRY[1]}>&-"
+    wait "$REGISTRY_PID" && echo "$checked answers"
+}
+
 # The tree may be moved, and CMake finds it there.
 moved_tree() {
     local there=$work/moved/deep
@@ -203,6 +239,7 @@ for compiler in gcc clang; do
     for file in verify sign_and_verify; do step "example $file, $compiler c89" example_c89 "$compiler" "$file"; done
 done
 step "the examples verify and refuse" examples_run
+step "a registry" registry
 step "a moved tree, with CMake and pkg-config" moved_tree
 
 echo "$passed passed, $failed failed"

@@ -72,15 +72,16 @@ func wantCode(t *testing.T, err error, code int) {
 func TestSignsAndVerifies(t *testing.T) {
 	at, client := image(t), newClient(t, nil)
 	key, public := newKey(t)
-	if signed := must[string](t)(client.Sign(background, at, key, nil)); signed != digest {
-		t.Fatal(signed)
+	signed := must[*cosign.Signed](t)(client.Sign(background, at, key, nil))
+	if signed.Digest != digest || signed.Status != cosign.Stored || signed.Reason != "" || !signed.Added {
+		t.Fatalf("%+v", signed)
 	}
 	v := must[*cosign.Verification](t)(client.Verify(background, at, &cosign.Policy{Keys: []*cosign.PublicKey{public}}))
-	if v.Digest != digest || len(v.Payloads) != 1 || !bytes.Contains(v.Payloads[0], []byte(digest)) {
+	if v.Digest != digest || len(v.Signatures) != 1 || !bytes.Contains(v.Signatures[0].Payload, []byte(digest)) {
 		t.Fatalf("%+v", v)
 	}
 	pinned := must[string](t)(client.Resolve(background, at))
-	if v.Reference != pinned || !strings.HasSuffix(pinned, "@"+digest) {
+	if signed.Reference != pinned || v.Reference != pinned || !strings.HasSuffix(pinned, "@"+digest) {
 		t.Fatal(v.Reference, pinned)
 	}
 	if !strings.Contains(v.JSON, `"checks"`) {
@@ -95,7 +96,7 @@ func TestVerdictsAreDifferentErrors(t *testing.T) {
 	policy := &cosign.Policy{Keys: []*cosign.PublicKey{public}}
 	_, err := client.Verify(background, at, policy)
 	wantCode(t, err, cosign.ErrNoSignatures)
-	must[string](t)(client.Sign(background, at, key, nil))
+	must[*cosign.Signed](t)(client.Sign(background, at, key, nil))
 	v, err := client.Verify(background, at, &cosign.Policy{Keys: []*cosign.PublicKey{other}})
 	wantCode(t, err, cosign.ErrNoSignatureMatches)
 	if v != nil {
@@ -112,13 +113,13 @@ func TestAnnotationsAndThreshold(t *testing.T) {
 	one, onePublic := newKey(t)
 	two, twoPublic := newKey(t)
 	options := &cosign.SignOptions{Annotations: map[string]string{"env": "prod", "a": "b"}}
-	must[string](t)(client.Sign(background, at, one, options))
+	must[*cosign.Signed](t)(client.Sign(background, at, one, options))
 	policy := &cosign.Policy{Keys: []*cosign.PublicKey{onePublic, twoPublic}, Annotations: map[string]string{"env": "prod"}}
 	must[*cosign.Verification](t)(client.Verify(background, at, policy))
 	policy.Threshold = 2
 	_, err := client.Verify(background, at, policy)
 	wantCode(t, err, cosign.ErrThreshold)
-	must[string](t)(client.Sign(background, at, two, options))
+	must[*cosign.Signed](t)(client.Sign(background, at, two, options))
 	must[*cosign.Verification](t)(client.Verify(background, at, policy))
 	policy.Annotations["env"] = "test"
 	_, err = client.Verify(background, at, policy)
@@ -220,8 +221,8 @@ func Test64GoroutinesOnOneLayout(t *testing.T) {
 		go func() {
 			defer group.Done()
 			v, err := client.Verify(background, at, policy)
-			if err == nil && len(v.Payloads) != signers {
-				err = fmt.Errorf("%d signatures", len(v.Payloads))
+			if err == nil && len(v.Signatures) != signers {
+				err = fmt.Errorf("%d signatures", len(v.Signatures))
 			}
 			errs <- err
 			runtime.GC()
@@ -240,7 +241,7 @@ func TestCloseDuringAndAfterUse(t *testing.T) {
 	at := image(t)
 	client := must[*cosign.Client](t)(cosign.NewClient(nil))
 	key, public := newKey(t)
-	must[string](t)(client.Sign(background, at, key, nil))
+	must[*cosign.Signed](t)(client.Sign(background, at, key, nil))
 	policy := &cosign.Policy{Keys: []*cosign.PublicKey{public}}
 	var group sync.WaitGroup
 	for range 16 {
@@ -268,7 +269,7 @@ func TestTheCollectorFreesWhatNobodyClosed(t *testing.T) {
 	for range 50 {
 		key, public := newKey(t)
 		client := must[*cosign.Client](t)(cosign.NewClient(nil))
-		must[string](t)(client.Sign(background, at, key, nil))
+		must[*cosign.Signed](t)(client.Sign(background, at, key, nil))
 		must[*cosign.Verification](t)(client.Verify(background, at, &cosign.Policy{Keys: []*cosign.PublicKey{public}}))
 		runtime.GC()
 	}

@@ -13,7 +13,7 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
-pub use options::{ClientOptions, Format, SignOptions, TriangulateOptions, VerifyOptions};
+pub use options::{ClientOptions, Format, SignOptions, TriangulateOptions, VerifyOptions, parse_tag_suffix};
 pub use sign::{Signed, StoredSignature};
 
 use crate::error::{Code, Error, Result};

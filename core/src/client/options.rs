@@ -249,6 +249,15 @@ pub enum Format {
 }
 
 impl Format {
+    /// `legacy`, `bundle` or `both`: what [`Format::parse`] reads.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Legacy => "legacy",
+            Format::Bundle => "bundle",
+            Format::Both => "both",
+        }
+    }
+
     /// `legacy`, `bundle` or `both`.
     ///
     /// # Errors
@@ -343,14 +352,19 @@ impl Default for TriangulateOptions {
     }
 }
 
-/// The suffix to use: one that cosign knows.
-pub(super) fn suffix(wanted: Option<&str>) -> Result<&str> {
-    match wanted {
-        None => Ok(legacy::SUFFIX),
-        Some(suffix @ (".sig" | ".cosign" | ".att" | ".sbom")) => Ok(suffix),
-        Some(other) => {
-            let shown: String = other.chars().take(40).collect();
-            Err(Error::new(Code::Argument, format!("the tag suffix {shown:?} is not .sig, .cosign, .att or .sbom")))
-        }
+/// A suffix of signature tags that is known: `.sig`, `.att`, `.sbom`, or `.cosign` as in 2021.
+///
+/// # Errors
+/// [`Code::Argument`] for any other.
+pub fn parse_tag_suffix(suffix: &str) -> Result<&str> {
+    if matches!(suffix, ".sig" | ".cosign" | ".att" | ".sbom") {
+        return Ok(suffix);
     }
+    let shown: String = suffix.chars().take(40).collect();
+    Err(Error::new(Code::Argument, format!("the tag suffix {shown:?} is not .sig, .cosign, .att or .sbom")))
+}
+
+/// The suffix to use.
+pub(super) fn suffix(wanted: Option<&str>) -> Result<&str> {
+    wanted.map_or(Ok(legacy::SUFFIX), parse_tag_suffix)
 }

@@ -83,7 +83,7 @@ impl Signed {
             .iter()
             .map(|signature| {
                 json!({
-                    "format": if signature.format == Format::Bundle { "bundle" } else { "legacy" },
+                    "format": signature.format.name(),
                     "place": signature.added.place,
                     "added": signature.added.added,
                     "status": signature.added.protection.name(),

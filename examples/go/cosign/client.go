@@ -17,13 +17,27 @@ type BasicAuth struct{ User, Password string }
 // ClientOptions says where and how a client finds images.
 type ClientOptions struct {
 	UserAgent string
-	// CAPEM holds certificate authorities to trust beside the system's.
-	CAPEM []byte
+	// FromEnv starts from what a user of the command line expects: credentials, certificate authorities and proxies from
+	// the environment. What else is set here comes on top.
+	FromEnv bool
+	// CAPEM holds certificate authorities to trust beside the system's, or instead of them with OnlyCAPEM.
+	CAPEM     []byte
+	OnlyCAPEM bool
+	// ClientCertificatePEM and ClientKeyPEM are shown to registries that ask for them; the key is unencrypted.
+	ClientCertificatePEM, ClientKeyPEM []byte
+	// CertsDirs are folders with certificates for each registry, as docker and podman keep them (certs.d).
+	CertsDirs []string
 	// BasicAuth and Token hold credentials by registry host.
 	BasicAuth map[string]BasicAuth
 	Token     map[string]string
 	// DockerConfig is the text of a docker config.json; no file is read.
 	DockerConfig []byte
+	// CredentialHelpers lets the helpers that a docker config names be started.
+	CredentialHelpers bool
+	// TokenServers maps a registry to hosts of other domains that its credentials may go to.
+	TokenServers map[string][]string
+	// HTTPSProxy, HTTPProxy and NoProxy are as the environment variables of these names.
+	HTTPSProxy, HTTPProxy, NoProxy string
 	// DangerousAllowHTTP lists hosts to talk to in plain HTTP; everyone on the way can read and change that.
 	DangerousAllowHTTP []string
 	// NoLayouts refuses "oci:PATH"; for services that take references from strangers.
@@ -38,12 +52,17 @@ type Client struct {
 	slots chan struct{}
 }
 
-// NewClient makes a client; nil options are the defaults. Nothing is read from the environment.
+// NewClient makes a client; nil options are the defaults. Nothing is read from the environment but by FromEnv.
 func NewClient(options *ClientOptions) (*Client, error) {
 	if options == nil {
 		options = &ClientOptions{}
 	}
-	o := C.cosign_client_options_new()
+	var o *C.cosign_client_options
+	if options.FromEnv {
+		o = C.cosign_client_options_from_env()
+	} else {
+		o = C.cosign_client_options_new()
+	}
 	defer C.cosign_client_options_free(o)
 	if err := options.apply(o); err != nil {
 		return nil, err
@@ -67,9 +86,39 @@ func (options *ClientOptions) apply(o *C.cosign_client_options) error {
 			return err
 		}
 	}
-	if len(options.CAPEM) > 0 {
+	if options.OnlyCAPEM {
+		data, len := bytesOf(options.CAPEM)
+		C.cosign_client_options_set_ca_pem(o, data, len)
+	} else if len(options.CAPEM) > 0 {
 		data, len := bytesOf(options.CAPEM)
 		C.cosign_client_options_add_ca_pem(o, data, len)
+	}
+	if len(options.ClientCertificatePEM) > 0 || len(options.ClientKeyPEM) > 0 {
+		data, len := bytesOf(options.ClientCertificatePEM)
+		key, keyLen := bytesOf(options.ClientKeyPEM)
+		C.cosign_client_options_set_client_certificate(o, data, len, key, keyLen)
+	}
+	for _, folder := range options.CertsDirs {
+		if err := withTexts(func(t []*C.char) { C.cosign_client_options_add_certs_dir(o, t[0]) }, folder); err != nil {
+			return err
+		}
+	}
+	if options.CredentialHelpers {
+		C.cosign_client_options_allow_credential_helpers(o, 1)
+	}
+	for registry, servers := range options.TokenServers {
+		for _, server := range servers {
+			allow := func(t []*C.char) { C.cosign_client_options_allow_token_server(o, t[0], t[1]) }
+			if err := withTexts(allow, registry, server); err != nil {
+				return err
+			}
+		}
+	}
+	if options.HTTPSProxy != "" || options.HTTPProxy != "" || options.NoProxy != "" {
+		set := func(t []*C.char) { C.cosign_client_options_set_proxy(o, t[0], t[1], t[2]) }
+		if err := withTexts(set, options.HTTPSProxy, options.HTTPProxy, options.NoProxy); err != nil {
+			return err
+		}
 	}
 	if len(options.DockerConfig) > 0 {
 		data, len := bytesOf(options.DockerConfig)
@@ -98,40 +147,157 @@ func (options *ClientOptions) apply(o *C.cosign_client_options) error {
 	return nil
 }
 
+// The formats of signatures.
+const (
+	// FormatLegacy is cosign's signature image, which cosign 1 to 3, skopeo and podman read.
+	FormatLegacy = "legacy"
+	// FormatBundle is a sigstore bundle that refers to the image, as cosign 3 writes it.
+	FormatBundle = "bundle"
+	// FormatBoth is both.
+	FormatBoth = "both"
+)
+
 // SignOptions says how to sign.
 type SignOptions struct {
 	// Annotations are signed along with the image's digest.
 	Annotations map[string]string
+	// Format is FormatLegacy unless another is named.
+	Format string
+	// NoJournal takes fewer requests; others who sign at the same time can then make the signature lost.
+	NoJournal bool
+	// Identity is what the legacy payload calls the image instead of its repository.
+	Identity string
+	// DockerMediaTypes gives a new legacy signature image Docker's media types.
+	DockerMediaTypes bool
+	// LayoutTag names the image's entry in its layout.
+	LayoutTag string
+	// TagSuffix is ".sig" unless another is named; ".cosign" in 2021.
+	TagSuffix string
 }
 
-// Sign signs what image names now, stores the signature beside it, and returns the digest that was signed.
-func (c *Client) Sign(ctx context.Context, image string, key *PrivateKey, options *SignOptions) (digest string, err error) {
+func (options *SignOptions) apply(o *C.cosign_sign_options) error {
+	for _, name := range slices.Sorted(maps.Keys(options.Annotations)) {
+		add := func(t []*C.char) { C.cosign_sign_options_add_annotation(o, t[0], t[1]) }
+		if err := withTexts(add, name, options.Annotations[name]); err != nil {
+			return err
+		}
+	}
+	texts := []struct {
+		value string
+		set   func([]*C.char)
+	}{
+		{options.Format, func(t []*C.char) { C.cosign_sign_options_set_format(o, t[0]) }},
+		{options.Identity, func(t []*C.char) { C.cosign_sign_options_set_identity(o, t[0]) }},
+		{options.LayoutTag, func(t []*C.char) { C.cosign_sign_options_set_layout_tag(o, t[0]) }},
+		{options.TagSuffix, func(t []*C.char) { C.cosign_sign_options_set_tag_suffix(o, t[0]) }},
+	}
+	for _, text := range texts {
+		if text.value == "" {
+			continue
+		}
+		if err := withTexts(text.set, text.value); err != nil {
+			return err
+		}
+	}
+	if options.NoJournal {
+		C.cosign_sign_options_set_journal(o, 0)
+	}
+	if options.DockerMediaTypes {
+		C.cosign_sign_options_set_docker_media_types(o, 1)
+	}
+	return nil
+}
+
+// Status says how well a signature is stored; expect ones that this package does not know yet.
+type Status string
+
+const (
+	// Stored: every tool finds it, and nobody who signs at the same time can make it unseen.
+	Stored Status = "stored"
+	// StoredUnprotected: every tool finds it now; somebody who signs at the same time may have overwritten it unseen.
+	StoredUnprotected Status = "stored_unprotected"
+	// JournalOnly: this library finds it, other tools do not.
+	JournalOnly Status = "journal_only"
+)
+
+// StoredSignature is one signature that was stored.
+type StoredSignature struct {
+	// Format is FormatLegacy or FormatBundle.
+	Format string
+	// Place is where it is.
+	Place string
+	// Added is false when the same key had signed the same before.
+	Added bool
+	// Status says how well it is stored, and Reason why that is not Stored.
+	Status Status
+	Reason string
+}
+
+// Signed says what signing did.
+type Signed struct {
+	// Digest is the digest that was signed, Reference the image pinned to it.
+	Digest, Reference string
+	// Status is that of the least protected signature, and Reason why it is not Stored.
+	Status Status
+	Reason string
+	// Added says whether anything new was stored.
+	Added bool
+	// LayoutNeedsName says that the image has no name in its layout, which some tools need beside a signature.
+	LayoutNeedsName bool
+	// Signatures are one for each format.
+	Signatures []StoredSignature
+	// JSON holds all of it.
+	JSON string
+}
+
+// Sign signs what image names now, stores the signature beside it, and says how well: see [Signed.Status].
+func (c *Client) Sign(ctx context.Context, image string, key *PrivateKey, options *SignOptions) (signed *Signed, err error) {
 	if key == nil {
-		return "", errNilKey
+		return nil, errNilKey
 	}
 	if options == nil {
 		options = &SignOptions{}
 	}
 	o := C.cosign_sign_options_new()
 	defer C.cosign_sign_options_free(o)
-	for _, name := range slices.Sorted(maps.Keys(options.Annotations)) {
-		add := func(t []*C.char) { C.cosign_sign_options_add_annotation(o, t[0], t[1]) }
-		if err := withTexts(add, name, options.Annotations[name]); err != nil {
-			return "", err
-		}
+	if err := options.apply(o); err != nil {
+		return nil, err
 	}
 	err = key.use(func(k *C.cosign_private_key) error {
 		return c.do(ctx, image, func(p *C.cosign_client, ref *C.char, call *C.cosign_call) error {
-			var out *C.cosign_buffer
+			var out *C.cosign_signed
 			var e *C.cosign_error
 			if err := check(C.cosign_sign_image(p, ref, k, o, call, &out, &e), &e); err != nil {
 				return err
 			}
-			digest = string(takeBuffer(out))
+			defer C.cosign_signed_free(out)
+			signed = newSigned(out)
 			return nil
 		})
 	})
-	return digest, err
+	return signed, err
+}
+
+func newSigned(s *C.cosign_signed) *Signed {
+	signed := &Signed{
+		Digest:          C.GoString(C.cosign_signed_digest(s)),
+		Reference:       C.GoString(C.cosign_signed_reference(s)),
+		Status:          Status(C.GoString(C.cosign_signed_status(s))),
+		Reason:          C.GoString(C.cosign_signed_reason(s)),
+		Added:           C.cosign_signed_added(s) != 0,
+		LayoutNeedsName: C.cosign_signed_layout_needs_name(s) != 0,
+		JSON:            C.GoString(C.cosign_signed_json(s)),
+	}
+	for i := C.size_t(0); i < C.cosign_signed_count(s); i++ {
+		signed.Signatures = append(signed.Signatures, StoredSignature{
+			Format: C.GoString(C.cosign_signed_format_at(s, i)),
+			Place:  C.GoString(C.cosign_signed_place_at(s, i)),
+			Added:  C.cosign_signed_added_at(s, i) != 0,
+			Status: Status(C.GoString(C.cosign_signed_status_at(s, i))),
+			Reason: C.GoString(C.cosign_signed_reason_at(s, i)),
+		})
+	}
+	return signed
 }
 
 var errNilKey error = &Error{Code: ErrArgument, Message: "a key is nil", JSON: "{}"}
@@ -183,23 +349,87 @@ type Verification struct {
 	Digest string
 	// Reference is the image pinned to that digest.
 	Reference string
-	// Payloads are the exact bytes that each accepted signature signed.
-	Payloads [][]byte
+	// Signatures are those that the policy accepted, at least one.
+	Signatures []VerifiedSignature
 	// JSON holds every signature and every check of it: passed, failed or skipped, and why.
 	JSON string
 }
 
+// VerifiedSignature is one signature that the policy accepted.
+type VerifiedSignature struct {
+	// Format is FormatLegacy or FormatBundle.
+	Format string
+	// Payload is the exact bytes that it signed: the simple-signing payload, or the in-toto statement of a bundle.
+	Payload []byte
+}
+
+// VerifyOptions says where and how strictly to look for signatures.
+type VerifyOptions struct {
+	// Format is the only one that counts; FormatBoth unless another is named.
+	Format string
+	// NoJournal never reads the journal, where signatures wait that somebody else has overwritten.
+	NoJournal bool
+	// TagSuffix is ".sig" unless another is named; ".cosign" in 2021.
+	TagSuffix string
+	// DangerousAnyPayloadType accepts legacy payloads of any type: one made for something else may count.
+	DangerousAnyPayloadType bool
+	// DangerousAnyPredicateType counts attestations by an accepted key as signatures too, as cosign 3.1 does.
+	DangerousAnyPredicateType bool
+	// DangerousIgnoreClaims does not check what the payload says: a signature of another image counts.
+	DangerousIgnoreClaims bool
+}
+
+func (options *VerifyOptions) apply(o *C.cosign_verify_options) error {
+	if options.Format != "" {
+		if err := withTexts(func(t []*C.char) { C.cosign_verify_options_set_format(o, t[0]) }, options.Format); err != nil {
+			return err
+		}
+	}
+	if options.TagSuffix != "" {
+		set := func(t []*C.char) { C.cosign_verify_options_set_tag_suffix(o, t[0]) }
+		if err := withTexts(set, options.TagSuffix); err != nil {
+			return err
+		}
+	}
+	if options.NoJournal {
+		C.cosign_verify_options_set_journal(o, 0)
+	}
+	if options.DangerousAnyPayloadType {
+		C.cosign_verify_options_dangerous_any_payload_type(o)
+	}
+	if options.DangerousAnyPredicateType {
+		C.cosign_verify_options_dangerous_any_predicate_type(o)
+	}
+	if options.DangerousIgnoreClaims {
+		C.cosign_verify_options_dangerous_ignore_claims(o)
+	}
+	return nil
+}
+
 // Verify returns a verification only when the policy is met, and the reason as an error otherwise.
-func (c *Client) Verify(ctx context.Context, image string, policy *Policy) (verification *Verification, err error) {
+func (c *Client) Verify(ctx context.Context, image string, policy *Policy) (*Verification, error) {
+	return c.VerifyWith(ctx, image, policy, nil)
+}
+
+// VerifyWith is [Client.Verify] with options; nil are the defaults.
+func (c *Client) VerifyWith(ctx context.Context, image string, policy *Policy, options *VerifyOptions) (verification *Verification, err error) {
 	demands, err := policy.build()
 	if err != nil {
 		return nil, err
 	}
 	defer C.cosign_policy_free(demands)
+	if options == nil {
+		options = &VerifyOptions{}
+	}
+	o := C.cosign_verify_options_new()
+	defer C.cosign_verify_options_free(o)
+	if err := options.apply(o); err != nil {
+		return nil, err
+	}
 	err = c.do(ctx, image, func(p *C.cosign_client, ref *C.char, call *C.cosign_call) error {
 		var v *C.cosign_verification
 		var e *C.cosign_error
-		if err := check(C.cosign_verify_image(p, ref, demands, call, &v, &e), &e); err != nil {
+		if err := check(C.cosign_verify_image_with(p, ref, demands, o, call, &v, &e), &e); err != nil {
 			return err
 		}
 		defer C.cosign_verification_free(v)
@@ -211,7 +441,10 @@ func (c *Client) Verify(ctx context.Context, image string, policy *Policy) (veri
 		for i := C.size_t(0); i < C.cosign_verification_count(v); i++ {
 			var len C.size_t
 			data := C.cosign_verification_payload(v, i, &len)
-			verification.Payloads = append(verification.Payloads, C.GoBytes(unsafe.Pointer(data), C.int(len)))
+			verification.Signatures = append(verification.Signatures, VerifiedSignature{
+				Format:  C.GoString(C.cosign_verification_format_at(v, i)),
+				Payload: C.GoBytes(unsafe.Pointer(data), C.int(len)),
+			})
 		}
 		return nil
 	})

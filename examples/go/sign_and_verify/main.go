@@ -37,7 +37,7 @@ func run(image string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s: %d good signature(s)\n", v.Digest, len(v.Payloads))
+	fmt.Printf("%s: %d good signature(s)\n", v.Digest, len(v.Signatures))
 	return nil
 }
 

@@ -12,8 +12,20 @@ use cbindgen::{Builder, Config, DocumentationStyle, Language, SortKey, Style};
 use cosign_core::error::{Class, Code, Row};
 
 /// The sources of the C ABI, in the order in which the header tells its story.
-const SOURCES: &[&str] =
-    &["library", "error", "buffer", "secret", "call", "key", "client", "sign", "policy", "verification"];
+const SOURCES: &[&str] = &[
+    "library",
+    "error",
+    "buffer",
+    "secret",
+    "call",
+    "key",
+    "client",
+    "sign",
+    "signed",
+    "policy",
+    "verify",
+    "verification",
+];
 const WIDTH: usize = 120;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
