@@ -1,13 +1,14 @@
 //! `Client`: how registries are reached. It is a plain configuration; connections belong to the process that uses them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use cosign_core::{Call, ClientOptions, ImageRef, Result, TriangulateOptions};
+use cosign_core::{Call, ClientOptions, Code, Error, ImageRef, Result, TriangulateOptions};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMapping, PyTuple};
 
-use crate::inputs::{content, image};
+use crate::inputs::{content, image, pairs, path};
 use crate::runtime::{self, PerProcess};
 
 /// How registries are reached; see `_native.pyi`.
@@ -30,6 +31,46 @@ struct Config {
     docker_config: Option<zeroize::Zeroizing<Vec<u8>>>,
     http_registries: Vec<String>,
     layouts: bool,
+    reach: Reach,
+}
+
+/// Certificates, helpers, token servers and proxies: what few clients need.
+#[derive(Default)]
+struct Reach {
+    system_ca: bool,
+    client_certificate: Option<(Vec<u8>, zeroize::Zeroizing<Vec<u8>>)>,
+    certs_dirs: Vec<PathBuf>,
+    credential_helpers: Option<bool>,
+    token_servers: Vec<(String, String)>,
+    /// As `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`; `None` leaves what the environment said.
+    proxies: Option<(String, String, String)>,
+}
+
+impl Reach {
+    fn apply(&self, options: &mut ClientOptions) -> Result<()> {
+        if let Some((certificate, key)) = &self.client_certificate {
+            options.set_client_certificate(certificate, key)?;
+        }
+        for folder in &self.certs_dirs {
+            options.add_certs_dir(folder);
+        }
+        if let Some(allowed) = self.credential_helpers {
+            options.allow_credential_helpers(allowed);
+        }
+        for (registry, server) in &self.token_servers {
+            options.allow_token_server(registry, server);
+        }
+        if let Some((https, http, no_proxy)) = &self.proxies {
+            options.set_proxy(https, http, no_proxy)?;
+        }
+        Ok(())
+    }
+
+    /// Whether this may not be written into a pickle.
+    fn is_secret(&self) -> bool {
+        let named = |(https, http, _): &(String, String, String)| https.contains('@') || http.contains('@');
+        self.client_certificate.is_some() || self.proxies.as_ref().is_some_and(named)
+    }
 }
 
 enum Auth {
@@ -43,9 +84,13 @@ impl Config {
         if let Some(agent) = &self.user_agent {
             options.set_user_agent(agent)?;
         }
-        if let Some(pem) = &self.ca {
-            options.add_ca_pem(pem)?;
+        match &self.ca {
+            Some(pem) if self.reach.system_ca => options.add_ca_pem(pem).map(drop)?,
+            Some(pem) => options.set_ca_pem(pem).map(drop)?,
+            None if self.reach.system_ca => {}
+            None => return Err(Error::new(Code::Argument, "system_ca=False leaves no certificate authority: give ca")),
         }
+        self.reach.apply(&mut options)?;
         for (host, auth) in &self.auth {
             match auth {
                 Auth::Basic(user, password) => options.set_auth_basic(host, user, password),
@@ -79,7 +124,11 @@ impl Inner {
 pub fn or_default(client: Option<&Bound<'_, Client>>) -> Arc<Inner> {
     match client {
         Some(client) => client.get().0.clone(),
-        None => Arc::new(Inner { config: Config { layouts: true, ..Config::default() }, client: PerProcess::new() }),
+        None => {
+            let reach = Reach { system_ca: true, ..Reach::default() };
+            let config = Config { layouts: true, reach, ..Config::default() };
+            Arc::new(Inner { config, client: PerProcess::new() })
+        }
     }
 }
 
@@ -87,8 +136,9 @@ pub fn or_default(client: Option<&Bound<'_, Client>>) -> Arc<Inner> {
 impl Client {
     #[new]
     #[pyo3(signature = (
-        *, timeout = None, user_agent = None, ca = None, auth = None, docker_config = None, http_registries = None,
-        layouts = true
+        *, timeout = None, user_agent = None, ca = None, system_ca = true, client_certificate = None,
+        certs_dirs = None, auth = None, docker_config = None, credential_helpers = None, token_servers = None,
+        https_proxy = None, http_proxy = None, no_proxy = None, http_registries = None, layouts = true
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -96,18 +146,29 @@ impl Client {
         timeout: Option<f64>,
         user_agent: Option<String>,
         ca: Option<&Bound<'_, PyAny>>,
+        system_ca: bool,
+        client_certificate: Option<(Bound<'_, PyAny>, Bound<'_, PyAny>)>,
+        certs_dirs: Option<Vec<Bound<'_, PyAny>>>,
         auth: Option<&Bound<'_, PyAny>>,
         docker_config: Option<&Bound<'_, PyAny>>,
+        credential_helpers: Option<bool>,
+        token_servers: Option<&Bound<'_, PyAny>>,
+        https_proxy: Option<String>,
+        http_proxy: Option<String>,
+        no_proxy: Option<String>,
         http_registries: Option<Vec<String>>,
         layouts: bool,
     ) -> PyResult<Self> {
-        Self::build(py, false, timeout, user_agent, ca, auth, docker_config, http_registries, layouts)
+        let proxies = (https_proxy, http_proxy, no_proxy);
+        let reach = reach(system_ca, client_certificate, certs_dirs, credential_helpers, token_servers, proxies)?;
+        Self::build(py, false, timeout, user_agent, ca, auth, docker_config, http_registries, layouts, reach)
     }
 
     #[staticmethod]
     #[pyo3(signature = (
-        *, timeout = None, user_agent = None, ca = None, auth = None, docker_config = None, http_registries = None,
-        layouts = true
+        *, timeout = None, user_agent = None, ca = None, system_ca = true, client_certificate = None,
+        certs_dirs = None, auth = None, docker_config = None, credential_helpers = None, token_servers = None,
+        https_proxy = None, http_proxy = None, no_proxy = None, http_registries = None, layouts = true
     ))]
     #[allow(clippy::too_many_arguments)]
     fn from_env(
@@ -115,12 +176,22 @@ impl Client {
         timeout: Option<f64>,
         user_agent: Option<String>,
         ca: Option<&Bound<'_, PyAny>>,
+        system_ca: bool,
+        client_certificate: Option<(Bound<'_, PyAny>, Bound<'_, PyAny>)>,
+        certs_dirs: Option<Vec<Bound<'_, PyAny>>>,
         auth: Option<&Bound<'_, PyAny>>,
         docker_config: Option<&Bound<'_, PyAny>>,
+        credential_helpers: Option<bool>,
+        token_servers: Option<&Bound<'_, PyAny>>,
+        https_proxy: Option<String>,
+        http_proxy: Option<String>,
+        no_proxy: Option<String>,
         http_registries: Option<Vec<String>>,
         layouts: bool,
     ) -> PyResult<Self> {
-        Self::build(py, true, timeout, user_agent, ca, auth, docker_config, http_registries, layouts)
+        let proxies = (https_proxy, http_proxy, no_proxy);
+        let reach = reach(system_ca, client_certificate, certs_dirs, credential_helpers, token_servers, proxies)?;
+        Self::build(py, true, timeout, user_agent, ca, auth, docker_config, http_registries, layouts, reach)
     }
 
     #[pyo3(signature = (image, *, timeout = None))]
@@ -153,6 +224,9 @@ impl Client {
         if config.docker_config.is_some() {
             parts.push("auth=<docker-config>".to_owned());
         }
+        if config.reach.client_certificate.is_some() {
+            parts.push("client_certificate".to_owned());
+        }
         if !config.layouts {
             parts.push("layouts=False".to_owned());
         }
@@ -161,7 +235,7 @@ impl Client {
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let config = &self.0.config;
-        if !config.auth.is_empty() || config.docker_config.is_some() {
+        if !config.auth.is_empty() || config.docker_config.is_some() || config.reach.is_secret() {
             return Err(PyTypeError::new_err(
                 "this client holds credentials and cannot be pickled; use Client.from_env(), which reads them anew",
             ));
@@ -174,6 +248,13 @@ impl Client {
             ca,
             config.http_registries.clone(),
             config.layouts,
+            (
+                config.reach.system_ca,
+                config.reach.certs_dirs.clone(),
+                config.reach.credential_helpers,
+                config.reach.token_servers.clone(),
+                config.reach.proxies.clone(),
+            ),
         );
         Ok((py.import("cosign._native")?.getattr("_restore_client")?, state.into_pyobject(py)?))
     }
@@ -191,6 +272,7 @@ impl Client {
         docker_config: Option<&Bound<'_, PyAny>>,
         http_registries: Option<Vec<String>>,
         layouts: bool,
+        reach: Reach,
     ) -> PyResult<Self> {
         runtime::call(py, timeout)?;
         let config = Config {
@@ -202,11 +284,43 @@ impl Client {
             docker_config: docker_config.map(|json| content(json, "docker_config")).transpose()?,
             http_registries: http_registries.unwrap_or_default(),
             layouts,
+            reach,
         };
         // A wrong configuration is told here, not at the first call.
         runtime::quick(py, || config.options().map(drop))?;
         Ok(Client(Arc::new(Inner { config, client: PerProcess::new() })))
     }
+}
+
+type Proxies = (Option<String>, Option<String>, Option<String>);
+
+fn reach(
+    system_ca: bool,
+    client_certificate: Option<(Bound<'_, PyAny>, Bound<'_, PyAny>)>,
+    certs_dirs: Option<Vec<Bound<'_, PyAny>>>,
+    credential_helpers: Option<bool>,
+    token_servers: Option<&Bound<'_, PyAny>>,
+    proxies: Proxies,
+) -> PyResult<Reach> {
+    let client_certificate = match &client_certificate {
+        None => None,
+        Some((certificate, key)) => {
+            let certificate = content(certificate, "client_certificate")?.to_vec();
+            Some((certificate, content(key, "client_certificate")?))
+        }
+    };
+    let folders = certs_dirs.unwrap_or_default();
+    let given = proxies.0.is_some() || proxies.1.is_some() || proxies.2.is_some();
+    let (https, http, no_proxy) = proxies;
+    let text = Option::unwrap_or_default;
+    Ok(Reach {
+        system_ca,
+        client_certificate,
+        certs_dirs: folders.iter().map(|folder| path(folder, "certs_dirs")).collect::<PyResult<_>>()?,
+        credential_helpers,
+        token_servers: pairs(token_servers, "token_servers")?,
+        proxies: given.then(|| (text(https), text(http), text(no_proxy))),
+    })
 }
 
 fn credentials(auth: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Auth)>> {
@@ -225,7 +339,11 @@ fn credentials(auth: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Auth)>> {
     Ok(list)
 }
 
+/// What of [`Reach`] is no secret.
+type OpenReach = (bool, Vec<PathBuf>, Option<bool>, Vec<(String, String)>, Option<(String, String, String)>);
+
 #[pyfunction]
+#[allow(clippy::too_many_arguments)]
 pub fn _restore_client(
     py: Python<'_>,
     from_env: bool,
@@ -234,8 +352,11 @@ pub fn _restore_client(
     ca: Option<Bound<'_, PyAny>>,
     http_registries: Vec<String>,
     layouts: bool,
+    reach: OpenReach,
 ) -> PyResult<Client> {
-    Client::build(py, from_env, timeout, user_agent, ca.as_ref(), None, None, Some(http_registries), layouts)
+    let (system_ca, certs_dirs, credential_helpers, token_servers, proxies) = reach;
+    let reach = Reach { system_ca, client_certificate: None, certs_dirs, credential_helpers, token_servers, proxies };
+    Client::build(py, from_env, timeout, user_agent, ca.as_ref(), None, None, Some(http_registries), layouts, reach)
 }
 
 #[pyfunction]

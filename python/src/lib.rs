@@ -26,7 +26,7 @@ mod _native {
     #[pymodule_export]
     use super::policy::{_restore_policy, Policy};
     #[pymodule_export]
-    use super::sign::{_restore_signed, SignedImage, Signer};
+    use super::sign::{_restore_signed, _restore_stored, SignedImage, Signer, StoredSignature};
     #[pymodule_export]
     use super::verify::{_restore_signature, _restore_verified, VerifiedImage, VerifiedSignature, Verifier};
     use super::*;

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use cosign_core::SignOptions;
+use cosign_core::client::parse_tag_suffix;
+use cosign_core::{Format, SignOptions};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::client::{Client, Inner, or_default};
+use crate::errors::raise;
 use crate::inputs::{loads, pairs};
 use crate::keys::PrivateKey;
 use crate::runtime;
@@ -33,14 +35,16 @@ impl Signer {
     }
 
     #[pyo3(signature = (
-        image, *, annotations = None, identity = None, docker_media_types = false, layout_tag = None,
-        tag_suffix = None, timeout = None
+        image, *, format = "legacy", journal = true, annotations = None, identity = None, docker_media_types = false,
+        layout_tag = None, tag_suffix = None, timeout = None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn sign_image(
         &self,
         py: Python<'_>,
         image: &str,
+        format: &str,
+        journal: bool,
         annotations: Option<&Bound<'_, PyAny>>,
         identity: Option<String>,
         docker_media_types: bool,
@@ -50,20 +54,39 @@ impl Signer {
     ) -> PyResult<SignedImage> {
         let reference = crate::inputs::image(py, image)?;
         let annotations = pairs(annotations, "annotations")?;
+        let format = Format::parse(format).map_err(|error| raise(py, &error))?;
+        if let Some(suffix) = &tag_suffix {
+            parse_tag_suffix(suffix).map_err(|error| raise(py, &error))?;
+        }
         let options =
-            SignOptions { annotations, identity, docker_media_types, layout_tag, tag_suffix, ..SignOptions::default() };
+            SignOptions { format, journal, annotations, identity, docker_media_types, layout_tag, tag_suffix };
         let key = self.key.get().key(py)?;
         let call = self.client.call(py, timeout)?;
         let (client, bounds, local) = (self.client.clone(), call.clone(), reference.is_local());
         let signed = runtime::wait(py, local, &call, async move {
             client.client()?.sign(&reference, &key, &options, &bounds).await
         })?;
+        let signatures = signed.signatures().iter().map(|signature| {
+            let (added, protection) = (&signature.added, &signature.added.protection);
+            let stored = StoredSignature {
+                format: signature.format.name().to_owned(),
+                place: added.place.clone(),
+                added: added.added,
+                status: protection.name().to_owned(),
+                reason: protection.reason().map(str::to_owned),
+            };
+            Py::new(py, stored)
+        });
+        let signatures = PyTuple::new(py, signatures.collect::<PyResult<Vec<_>>>()?)?.unbind();
         Ok(SignedImage {
             image: image.to_owned(),
             digest: signed.digest().to_string(),
             reference: signed.reference().to_owned(),
             signature_reference: signed.signature_reference().to_owned(),
             added: signed.added(),
+            status: signed.protection().name().to_owned(),
+            reason: signed.protection().reason().map(str::to_owned),
+            signatures,
             layout_needs_name: signed.layout_needs_name(),
             json: signed.json(),
         })
@@ -78,9 +101,36 @@ impl Signer {
     }
 }
 
-/// A signature that is now in its place; see `_native.pyi`.
+/// One signature and how it is stored; see `_native.pyi`.
 #[pyclass(frozen, eq, hash, module = "cosign")]
 #[derive(PartialEq, Eq, Hash)]
+pub struct StoredSignature {
+    #[pyo3(get)]
+    format: String,
+    #[pyo3(get)]
+    place: String,
+    #[pyo3(get)]
+    added: bool,
+    #[pyo3(get)]
+    status: String,
+    #[pyo3(get)]
+    reason: Option<String>,
+}
+
+#[pymethods]
+impl StoredSignature {
+    fn __repr__(&self) -> String {
+        format!("<StoredSignature {} at {}: {}>", self.format, self.place, self.status)
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let state = (&self.format, &self.place, self.added, &self.status, &self.reason);
+        Ok((py.import("cosign._native")?.getattr("_restore_stored")?, state.into_pyobject(py)?))
+    }
+}
+
+/// An image that is signed, and how its signatures are stored; see `_native.pyi`.
+#[pyclass(frozen, module = "cosign")]
 pub struct SignedImage {
     #[pyo3(get)]
     image: String,
@@ -93,12 +143,22 @@ pub struct SignedImage {
     #[pyo3(get)]
     added: bool,
     #[pyo3(get)]
+    status: String,
+    #[pyo3(get)]
+    reason: Option<String>,
+    signatures: Py<PyTuple>,
+    #[pyo3(get)]
     layout_needs_name: bool,
     json: String,
 }
 
 #[pymethods]
 impl SignedImage {
+    #[getter]
+    fn signatures(&self, py: Python<'_>) -> Py<PyTuple> {
+        self.signatures.clone_ref(py)
+    }
+
     fn to_json(&self) -> &str {
         &self.json
     }
@@ -107,8 +167,20 @@ impl SignedImage {
         loads(py, &self.json)
     }
 
+    // The JSON holds everything but the reference that was given.
+    fn __eq__(&self, other: &Self) -> bool {
+        self.image == other.image && self.json == other.json
+    }
+
+    fn __hash__(&self) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        (&self.image, &self.json).hash(&mut hasher);
+        hasher.finish()
+    }
+
     fn __repr__(&self) -> String {
-        format!("<SignedImage {} at {}>", self.reference, self.signature_reference)
+        format!("<SignedImage {} at {}: {}>", self.reference, self.signature_reference, self.status)
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
@@ -118,6 +190,9 @@ impl SignedImage {
             &self.reference,
             &self.signature_reference,
             self.added,
+            &self.status,
+            &self.reason,
+            self.signatures.clone_ref(py),
             self.layout_needs_name,
             &self.json,
         );
@@ -126,14 +201,40 @@ impl SignedImage {
 }
 
 #[pyfunction]
+pub fn _restore_stored(
+    format: String,
+    place: String,
+    added: bool,
+    status: String,
+    reason: Option<String>,
+) -> StoredSignature {
+    StoredSignature { format, place, added, status, reason }
+}
+
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
 pub fn _restore_signed(
     image: String,
     digest: String,
     reference: String,
     signature_reference: String,
     added: bool,
+    status: String,
+    reason: Option<String>,
+    signatures: Py<PyTuple>,
     layout_needs_name: bool,
     json: String,
 ) -> SignedImage {
-    SignedImage { image, digest, reference, signature_reference, added, layout_needs_name, json }
+    SignedImage {
+        image,
+        digest,
+        reference,
+        signature_reference,
+        added,
+        status,
+        reason,
+        signatures,
+        layout_needs_name,
+        json,
+    }
 }

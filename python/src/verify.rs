@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use cosign_core::{Code, Error, VerifyOptions};
+use cosign_core::client::parse_tag_suffix;
+use cosign_core::{Code, Error, Format, VerifyOptions};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
@@ -33,23 +34,34 @@ impl Verifier {
     }
 
     #[pyo3(signature = (
-        image, *, timeout = None, tag_suffix = None, insecure_ignore_claims = false, any_payload_type = false
+        image, *, format = None, journal = true, timeout = None, tag_suffix = None, insecure_ignore_claims = false,
+        any_payload_type = false, any_predicate_type = false
     ))]
+    #[allow(clippy::too_many_arguments)]
     fn verify(
         &self,
         py: Python<'_>,
         image: &str,
+        format: Option<&str>,
+        journal: bool,
         timeout: Option<f64>,
         tag_suffix: Option<String>,
         insecure_ignore_claims: bool,
         any_payload_type: bool,
+        any_predicate_type: bool,
     ) -> PyResult<VerifiedImage> {
         let reference = crate::inputs::image(py, image)?;
+        let format = format.map(Format::parse).transpose().map_err(|error| raise(py, &error))?;
+        if let Some(suffix) = &tag_suffix {
+            parse_tag_suffix(suffix).map_err(|error| raise(py, &error))?;
+        }
         let options = VerifyOptions {
             check_claims: !insecure_ignore_claims,
-            tag_suffix,
+            format,
+            journal,
             any_payload_type,
-            ..VerifyOptions::default()
+            any_predicate_type,
+            tag_suffix,
         };
         let policy = self.policy.get().0.clone();
         let call = self.client.call(py, timeout)?;
@@ -62,6 +74,7 @@ impl Verifier {
             let annotations = serde_json::to_string(&signature.annotations())
                 .map_err(|error| raise(py, &Error::new(Code::Internal, error.to_string())))?;
             let signature = VerifiedSignature {
+                format: signature.format().to_owned(),
                 payload: signature.payload().to_vec(),
                 key_fingerprint: signature.key_fingerprint().to_owned(),
                 annotations,
@@ -93,6 +106,7 @@ impl Verifier {
 #[pyclass(frozen, eq, hash, module = "cosign")]
 #[derive(PartialEq, Eq, Hash)]
 pub struct VerifiedSignature {
+    format: String,
     payload: Vec<u8>,
     key_fingerprint: String,
     annotations: String,
@@ -100,6 +114,11 @@ pub struct VerifiedSignature {
 
 #[pymethods]
 impl VerifiedSignature {
+    #[getter]
+    fn format(&self) -> &str {
+        &self.format
+    }
+
     #[getter]
     fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.payload)
@@ -116,12 +135,12 @@ impl VerifiedSignature {
     }
 
     fn __repr__(&self) -> String {
-        format!("<VerifiedSignature by sha256:{}>", self.key_fingerprint)
+        format!("<VerifiedSignature ({}) by sha256:{}>", self.format, self.key_fingerprint)
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let state = (PyBytes::new(py, &self.payload), &self.key_fingerprint, &self.annotations).into_pyobject(py)?;
-        Ok((py.import("cosign._native")?.getattr("_restore_signature")?, state))
+        let state = (&self.format, PyBytes::new(py, &self.payload), &self.key_fingerprint, &self.annotations);
+        Ok((py.import("cosign._native")?.getattr("_restore_signature")?, state.into_pyobject(py)?))
     }
 }
 
@@ -195,8 +214,13 @@ impl VerifiedImage {
 }
 
 #[pyfunction]
-pub fn _restore_signature(payload: Vec<u8>, key_fingerprint: String, annotations: String) -> VerifiedSignature {
-    VerifiedSignature { payload, key_fingerprint, annotations }
+pub fn _restore_signature(
+    format: String,
+    payload: Vec<u8>,
+    key_fingerprint: String,
+    annotations: String,
+) -> VerifiedSignature {
+    VerifiedSignature { format, payload, key_fingerprint, annotations }
 }
 
 #[pyfunction]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cosign
 import pytest
@@ -74,3 +77,42 @@ class Command:
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
     return Command(tmp_path)
+
+
+class Registry:
+    """The program cosign-test-registry: a registry on a loopback port that does what it is told."""
+
+    def __init__(self) -> None:
+        program = os.environ.get("COSIGN_TEST_REGISTRY")
+        assert program, "COSIGN_TEST_REGISTRY is to be the program cosign-test-registry"
+        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        word, self.host = self._line().split()
+        assert word == "listening"
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def tell(self, **command: Any) -> Any:
+        """Sends one command, see tests/src/registry/control.rs."""
+        assert self.process.stdin is not None
+        print(json.dumps(command), file=self.process.stdin, flush=True)
+        answer = json.loads(self._line())
+        assert "ok" in answer, (command, answer)
+        return answer["ok"]
+
+    def image(self, repository: str = "team/app") -> str:
+        """A fresh image in a repository."""
+        self.tell(add_image={"repository": repository, "tag": "v1"})
+        return f"{self.host}/{repository}:v1"
+
+    def close(self) -> None:
+        self.process.communicate()
+        assert self.process.returncode == 0
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    started = Registry()
+    yield started
+    started.close()

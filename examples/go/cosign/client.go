@@ -36,7 +36,8 @@ type ClientOptions struct {
 	CredentialHelpers bool
 	// TokenServers maps a registry to hosts of other domains that its credentials may go to.
 	TokenServers map[string][]string
-	// HTTPSProxy, HTTPProxy and NoProxy are as the environment variables of these names.
+	// HTTPSProxy, HTTPProxy and NoProxy are as HTTPS_PROXY, HTTP_PROXY and NO_PROXY. If one is set, FromEnv counts for
+	// none of them.
 	HTTPSProxy, HTTPProxy, NoProxy string
 	// DangerousAllowHTTP lists hosts to talk to in plain HTTP; everyone on the way can read and change that.
 	DangerousAllowHTTP []string

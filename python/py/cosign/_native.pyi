@@ -9,6 +9,7 @@ from typing_extensions import Buffer  # typeshed brings it; nothing imports it a
 
 _StrPath: TypeAlias = str | PathLike[str]
 _Password: TypeAlias = str | bytes | Callable[[], str | bytes] | None
+_Format: TypeAlias = Literal["legacy", "bundle", "both"]
 _KeyFormat: TypeAlias = Literal["sigstore", "cosign"]
 _Algorithm: TypeAlias = Literal["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa-2048", "rsa-3072", "rsa-4096"]
 
@@ -19,6 +20,7 @@ __all__ = [
     "PublicKey",
     "SignedImage",
     "Signer",
+    "StoredSignature",
     "VerifiedImage",
     "VerifiedSignature",
     "Verifier",
@@ -29,6 +31,7 @@ __all__ = [
     "_restore_public_key",
     "_restore_signature",
     "_restore_signed",
+    "_restore_stored",
     "_restore_verified",
     "error_table",
     "generate_key_pair",
@@ -245,8 +248,19 @@ class Client:
         timeout: Seconds for each call; `None` leaves only the built-in limits.
         user_agent: What registries are told we are.
         ca: Certificate authorities to trust as well: a path, or PEM as `bytes`.
+        system_ca: False trusts `ca` alone.
+        client_certificate: What registries that ask for a certificate are shown: the certificate and its unencrypted
+            key, each a path or PEM as `bytes`.
+        certs_dirs: Folders with certificates for each registry, as docker and podman keep them (`certs.d`).
         auth: For a registry (`host` or `host:port`), a pair of user and password, or a token.
         docker_config: The `config.json` of docker: a path, or its content as `bytes`.
+        credential_helpers: Whether the helpers that `docker_config` names may be started; `None` is no here and yes
+            in `from_env`.
+        token_servers: Pairs of a registry and a host of another domain that its credentials may go to.
+        https_proxy: As the environment variable `HTTPS_PROXY`. Loopback hosts are never asked through a proxy. Given one
+            of the three, `from_env` reads none of them.
+        http_proxy: As `HTTP_PROXY`.
+        no_proxy: As `NO_PROXY`.
         http_registries: Registries that are asked by plain HTTP. Loopback hosts are always allowed.
         layouts: False refuses `oci:PATH`; for services that take references from strangers.
     """
@@ -257,8 +271,16 @@ class Client:
         timeout: float | None = None,
         user_agent: str | None = None,
         ca: _StrPath | bytes | None = None,
+        system_ca: bool = True,
+        client_certificate: tuple[_StrPath | bytes, _StrPath | bytes] | None = None,
+        certs_dirs: Sequence[_StrPath] | None = None,
         auth: Mapping[str, tuple[str, str] | str] | None = None,
         docker_config: _StrPath | bytes | None = None,
+        credential_helpers: bool | None = None,
+        token_servers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        https_proxy: str | None = None,
+        http_proxy: str | None = None,
+        no_proxy: str | None = None,
         http_registries: Sequence[str] | None = None,
         layouts: bool = True,
     ) -> Self: ...
@@ -268,13 +290,22 @@ class Client:
         timeout: float | None = None,
         user_agent: str | None = None,
         ca: _StrPath | bytes | None = None,
+        system_ca: bool = True,
+        client_certificate: tuple[_StrPath | bytes, _StrPath | bytes] | None = None,
+        certs_dirs: Sequence[_StrPath] | None = None,
         auth: Mapping[str, tuple[str, str] | str] | None = None,
         docker_config: _StrPath | bytes | None = None,
+        credential_helpers: bool | None = None,
+        token_servers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        https_proxy: str | None = None,
+        http_proxy: str | None = None,
+        no_proxy: str | None = None,
         http_registries: Sequence[str] | None = None,
         layouts: bool = True,
     ) -> Client:
-        """A client set up as command line tools are: credentials and certificate authorities as the environment says
-        (`DOCKER_CONFIG`, `REGISTRY_AUTH_FILE`, `SSL_CERT_FILE`, ...). What is given here comes on top."""
+        """A client set up as command line tools are: credentials from the files and helpers of docker and podman
+        (`DOCKER_CONFIG`, `REGISTRY_AUTH_FILE`, ...), certificates (`SSL_CERT_FILE`, `SSL_CERT_DIR`, `certs.d`) and
+        proxies (`HTTPS_PROXY`, ...). What is given here comes on top."""
 
     def resolve(self, image: str, *, timeout: float | None = None) -> str:
         """The image pinned by its digest: `registry/repository@sha256:...` or `oci:PATH@sha256:...`.
@@ -308,6 +339,8 @@ class Signer:
         self,
         image: str,
         *,
+        format: _Format = "legacy",
+        journal: bool = True,
         annotations: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         identity: str | None = None,
         docker_media_types: bool = False,
@@ -315,10 +348,13 @@ class Signer:
         tag_suffix: str | None = None,
         timeout: float | None = None,
     ) -> SignedImage:
-        """Signs an image and stores the signature beside it, in addition to those that are there.
+        """Signs an image and stores the signature beside it, in addition to those that are there. Others may sign it at
+        the same time; `SignedImage.status` says how well the signature is stored.
 
         Args:
             image: By tag or digest; a tag is resolved once.
+            format: `legacy` is what cosign 1 to 3, skopeo and podman read, `bundle` what cosign 3 writes.
+            journal: False takes fewer requests, and others who sign at the same time can make the signature lost.
             annotations: Pairs to sign along.
             identity: What the payload names the image instead of its own name.
             docker_media_types: Writes a new signature image with Docker's media types.
@@ -328,14 +364,45 @@ class Signer:
 
         Raises:
             ImageNotFound: There is no such image.
-            RegistryError: It could not be read or the signature could not be stored.
+            RegistryError: It could not be read or the signature could not be stored. With `format="both"` one of
+                them may be: the message says which.
         """
 
     def __reduce__(self) -> NoReturn: ...
 
 @final
+class StoredSignature:
+    """One signature and how it is stored. Frozen, comparable, and it pickles."""
+
+    @property
+    def format(self) -> str:
+        """`legacy` or `bundle`."""
+
+    @property
+    def place(self) -> str:
+        """Where it is: `registry/repository:sha256-....sig`, or the pinned manifest of a bundle."""
+
+    @property
+    def added(self) -> bool:
+        """False when this key had signed the same before: nothing was written."""
+
+    @property
+    def status(self) -> str:
+        """`stored`: every tool finds it, and nobody who signs at the same time can make it unseen.
+        `stored_unprotected`: every tool finds it now, but somebody who signs at the same time may have overwritten it.
+        `journal_only`: this library finds it, other tools do not. Expect unknown words."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why `status` is not `stored`."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
 class SignedImage:
-    """A signature that is in its place. Frozen, comparable, and it pickles."""
+    """An image that is signed, and how its signatures are stored. Frozen, comparable, and it pickles."""
 
     @property
     def image(self) -> str:
@@ -351,7 +418,19 @@ class SignedImage:
 
     @property
     def signature_reference(self) -> str:
-        """Where the signature is stored."""
+        """Where the first signature is stored."""
+
+    @property
+    def signatures(self) -> tuple[StoredSignature, ...]:
+        """The signatures: one for each format."""
+
+    @property
+    def status(self) -> str:
+        """The status of the least protected signature; see `StoredSignature.status`."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why `status` is not `stored`."""
 
     @property
     def added(self) -> bool:
@@ -389,10 +468,13 @@ class Verifier:
         self,
         image: str,
         *,
+        format: _Format | None = None,
+        journal: bool = True,
         timeout: float | None = None,
         tag_suffix: str | None = None,
         insecure_ignore_claims: bool = False,
         any_payload_type: bool = False,
+        any_predicate_type: bool = False,
     ) -> VerifiedImage:
         """Verifies that the image is signed as the policy demands.
 
@@ -400,10 +482,13 @@ class Verifier:
 
         Args:
             image: By tag or digest.
+            format: The only format that counts; `None` and `both` look for both at the same time.
+            journal: False never reads the journal, where signatures wait that a concurrent signer has overwritten.
             timeout: Seconds for the whole call; `None` uses the client's.
             tag_suffix: Instead of `.sig`.
             insecure_ignore_claims: Accepts signatures over payloads that name another image.
             any_payload_type: Accepts payloads of any `critical.type`.
+            any_predicate_type: Counts attestations by an accepted key as signatures too, as cosign 3.1 does.
 
         Raises:
             NoSignatures: The place answered and holds no signature (exit code 10).
@@ -453,8 +538,12 @@ class VerifiedSignature:
     """One signature that satisfies the policy."""
 
     @property
+    def format(self) -> str:
+        """`legacy` or `bundle`."""
+
+    @property
     def payload(self) -> bytes:
-        """What was signed, byte for byte."""
+        """What was signed, byte for byte: the simple-signing payload, or the in-toto statement of a bundle."""
 
     @property
     def key_fingerprint(self) -> str:
@@ -506,19 +595,24 @@ def _restore_client(
     ca: bytes | None,
     http_registries: list[str],
     layouts: bool,
+    reach: tuple[Any, ...],
 ) -> Client: ...
 def _restore_policy(keys: Iterable[PublicKey], annotations: Mapping[str, str], threshold: int) -> Policy: ...
 def _restore_public_key(der: bytes) -> PublicKey: ...
-def _restore_signature(payload: bytes, key_fingerprint: str, annotations: str) -> VerifiedSignature: ...
+def _restore_signature(format: str, payload: bytes, key_fingerprint: str, annotations: str) -> VerifiedSignature: ...
 def _restore_signed(
     image: str,
     digest: str,
     reference: str,
     signature_reference: str,
     added: bool,
+    status: str,
+    reason: str | None,
+    signatures: tuple[StoredSignature, ...],
     layout_needs_name: bool,
     json: str,
 ) -> SignedImage: ...
+def _restore_stored(format: str, place: str, added: bool, status: str, reason: str | None) -> StoredSignature: ...
 def _restore_verified(
     image: str,
     digest: str,

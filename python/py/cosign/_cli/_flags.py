@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         """A flag that can be repeated."""
         self.add_argument(*names, action="append", default=[], metavar="VALUE", help=help)
 
-    def switch(self, *names: str, default: bool = False, help: str) -> None:
+    def switch(self, *names: str, default: bool | None = False, help: str) -> None:
         """A boolean: `--flag`, `--flag=true`, `--flag=false`."""
         self.add_argument(*names, nargs="?", const=True, default=default, type=go_bool, metavar="BOOL", help=help)
 
@@ -187,6 +187,8 @@ def registry_flags(parser: Parser) -> None:
     parser.text("--registry-password", help="password for the registries of the images")
     parser.text("--registry-token", help="bearer token for the registries of the images")
     parser.text("--registry-cacert", help="a file of certificate authorities to trust as well")
+    parser.text("--registry-client-cert", help="a certificate (PEM file) for registries that ask for one")
+    parser.text("--registry-client-key", help="its private key (PEM file, unencrypted)")
     parser.text("-t", "--timeout", default="3m0s", help="time for one image, as 90s or 3m (default 3m0s)")
 
 
@@ -205,7 +207,17 @@ def client(options: argparse.Namespace, images: list[str]) -> Any:
     ca = None if options.registry_cacert is None else os_path(options.registry_cacert)
     http = hosts if options.allow_http_registry else []
     seconds = duration(options.timeout)
-    return cosign.Client.from_env(timeout=seconds, auth=auth, ca=ca, http_registries=http)
+    return cosign.Client.from_env(
+        timeout=seconds, auth=auth, ca=ca, http_registries=http, client_certificate=client_certificate(options)
+    )
+
+
+def client_certificate(options: argparse.Namespace) -> tuple[Any, Any] | None:
+    """The certificate and key files for registries that ask for them: both or neither."""
+    certificate, key = options.registry_client_cert, options.registry_client_key
+    if (certificate is None) != (key is None):
+        raise UsageError("--registry-client-cert and --registry-client-key go together")
+    return None if certificate is None else (os_path(certificate), os_path(key))
 
 
 def os_path(text: str) -> Any:
@@ -238,6 +250,27 @@ def only(options: argparse.Namespace, flag: str, allowed: tuple[str, ...], why: 
     value = getattr(options, flag.lstrip("-").replace("-", "_"))
     if value is not None and value not in allowed:
         raise UsageError(f"{flag}={value} is not supported: {why}; allowed: {', '.join(allowed)}")
+
+
+FORMATS = ("legacy", "bundle", "both")
+
+
+def format_flags(parser: Parser, help: str) -> None:
+    """`--format`, and the words of cosign for the same choice."""
+    parser.text("--format", help=help)
+    parser.switch("--new-bundle-format", default=None, help="true: --format bundle; false: --format legacy")
+
+
+def wanted_format(options: argparse.Namespace) -> Any:
+    """What these flags say, `None` for the default."""
+    only(options, "--format", FORMATS, "no such format")
+    if options.new_bundle_format is None:
+        return options.format
+    meant = "bundle" if options.new_bundle_format else "legacy"
+    if options.format not in (None, meant):
+        said = f"--new-bundle-format={str(options.new_bundle_format).lower()}"
+        raise UsageError(f"--format={options.format} and {said} contradict each other")
+    return meant
 
 
 def only_bool(options: argparse.Namespace, flag: str, allowed: bool, why: str) -> None:

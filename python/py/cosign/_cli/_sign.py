@@ -10,11 +10,12 @@ from ._flags import (
     client,
     docker_media_types,
     duration,
+    format_flags,
     need_images,
     note,
-    only,
     only_bool,
     registry_flags,
+    wanted_format,
 )
 from ._keys import load_private_key
 
@@ -32,26 +33,29 @@ def sign(arguments: list[str]) -> int:
     parser.many("-a", "--annotations", help="key=value to sign along with the image")
     parser.text("--sign-container-identity", help="the name to sign for instead of the image's own")
     parser.switch("-r", "--recursive", help="must be false so far: an index is signed as one image")
-    parser.text("--format", default="legacy", help="legacy (the only one so far)")
+    format_flags(
+        parser, "legacy (default; cosign 1 to 3, skopeo and podman read it), bundle (cosign 3 writes it) or both"
+    )
+    parser.switch("--no-journal", help="take fewer requests; others who sign at the same time can lose the signature")
+    parser.switch("--allow-journal-only", help="succeed although only this library finds the signature")
     parser.text("--tag-suffix", help="suffix of the signature's tag (default .sig; .cosign in 2021)")
     parser.text("--layout-tag", help="give the signed image this name in the layout")
     parser.switch("--upload", default=True, help="must be true so far")
     parser.switch("--tlog-upload", help="must be false so far: no transparency log is written")
     parser.switch("--use-signing-config", help="must be false so far")
-    parser.switch("--new-bundle-format", help="must be false so far")
     parser.switch("-y", "--yes", help="accepted: nothing is ever asked")
     registry_flags(parser)
     options = parser.read(arguments)
-    only(options, "--format", ("legacy",), "bundles are not written yet")
+    format = wanted_format(options) or "legacy"
     only_bool(options, "--recursive", False, "only the image itself is signed yet")
     only_bool(options, "--upload", True, "signatures are always stored with the image")
     only_bool(options, "--tlog-upload", False, "transparency logs are not written yet")
     only_bool(options, "--use-signing-config", False, "signing configurations are not read yet")
-    only_bool(options, "--new-bundle-format", False, "bundles are not written yet")
     images = need_images(parser, options.images)
     pairs = annotation_pairs(options.annotations)
     registries = client(options, images)
     docker = docker_media_types()
+    code = 0
     with load_private_key(options.key) as key:
         signer = cosign.Signer(key, registries)
         for image in images:
@@ -60,6 +64,8 @@ def sign(arguments: list[str]) -> int:
             note("Signing artifact...")
             signed = signer.sign_image(
                 image,
+                format=format,
+                journal=not options.no_journal,
                 annotations=pairs,
                 identity=options.sign_container_identity,
                 docker_media_types=docker,
@@ -74,4 +80,26 @@ def sign(arguments: list[str]) -> int:
             if signed.layout_needs_name:
                 note("WARNING: the image has no name in its layout, so some tools cannot find it beside its signature;")
                 note("    name it with --layout-tag NAME")
-    return 0
+            for signature in signed.signatures:
+                if not _is_found_by_all(signature) and not options.allow_journal_only:
+                    code = 1
+    return code
+
+
+def _is_found_by_all(signature: cosign.StoredSignature) -> bool:
+    """Says what is to be known of where the signature is, and whether every tool finds it."""
+    what = f"the {signature.format} signature"
+    if signature.status == "stored":
+        return True
+    if signature.status == "stored_unprotected":
+        note(f"WARNING: {what} is stored at {signature.place}, but not protected: {signature.reason}.")
+        note(
+            "    Somebody who signs at the same time may have overwritten it; verify it, and sign again if it is gone."
+        )
+        return True
+    note(f"WARNING: {what} is only in the journal beside {signature.place}: {signature.reason}.")
+    note(
+        "    This cosign finds it there, other tools do not. Sign again when the registry takes it, in another format,"
+    )
+    note("    or accept this with --allow-journal-only.")
+    return False

@@ -8,7 +8,18 @@ from typing import Any
 import cosign
 
 from . import Refusal, UsageError
-from ._flags import Parser, annotation_pairs, client, duration, need_images, note, only, only_bool, registry_flags
+from ._flags import (
+    Parser,
+    annotation_pairs,
+    client,
+    duration,
+    format_flags,
+    need_images,
+    note,
+    only,
+    registry_flags,
+    wanted_format,
+)
 from ._keys import load_public_key
 
 
@@ -19,17 +30,17 @@ def verify(arguments: list[str]) -> int:
     parser.switch("--check-claims", default=True, help="whether what is signed must name this image (default true)")
     parser.text("-o", "--output", default="json", help="json (default) or text")
     parser.switch("--local-image", help="the images are paths of OCI layouts")
-    parser.text("--format", help="legacy (the only one so far)")
+    format_flags(parser, "the only format that counts: legacy or bundle (default both)")
+    parser.text("--journal", default="fallback", help="fallback (default): read the journal when all else fails; never")
     parser.text("--tag-suffix", help="suffix of the signature's tag (default .sig; .cosign in 2021)")
     parser.switch("--insecure-ignore-tlog", help="accepted: with a key no transparency log is asked")
     parser.switch("--private-infrastructure", help="accepted: with a key no transparency log is asked")
     parser.switch("--offline", help="accepted: with a key nothing but the registry is asked")
-    parser.switch("--new-bundle-format", help="must be false so far")
     registry_flags(parser)
     options = parser.read(arguments)
     only(options, "--output", ("json", "text"), "no such output")
-    only(options, "--format", ("legacy",), "bundles are not read yet")
-    only_bool(options, "--new-bundle-format", False, "bundles are not read yet")
+    only(options, "--journal", ("fallback", "never"), "no such use of the journal")
+    format = wanted_format(options)
     wanted = annotation_pairs(options.annotations)
     if wanted and not options.check_claims:
         raise UsageError("--check-claims=false and -a contradict each other: annotations are claims")
@@ -46,12 +57,14 @@ def verify(arguments: list[str]) -> int:
     for image, shown in zip(images, options.images, strict=True):
         verified = verifier.verify(
             image,
+            format=format,
+            journal=options.journal == "fallback",
             tag_suffix=options.tag_suffix,
             insecure_ignore_claims=not options.check_claims,
             timeout=duration(options.timeout),
         )
         # What cannot be shown is found out before anything is said about the image.
-        shown_payloads = _shown(verified, options.output)
+        shown_payloads = _shown(verified, shown, options.output)
         note(_checks(shown, claims=options.check_claims, annotations=bool(wanted)))
         sys.stderr.flush()
         sys.stdout.buffer.write(shown_payloads)
@@ -77,12 +90,38 @@ def _checks(image: str, *, claims: bool, annotations: bool) -> str:
     return "\n".join(lines)
 
 
-def _shown(verified: cosign.VerifiedImage, output: str) -> bytes:
-    """What standard output gets for one image."""
-    payloads = [signature.payload for signature in verified.signatures]
-    if output == "text":
-        return b"".join(payload + b"\n" for payload in payloads)
-    return b"\n[" + b",".join(_as_cosign(payload) for payload in payloads) + b"]\n"
+def _shown(verified: cosign.VerifiedImage, name: str, output: str) -> bytes:
+    """What standard output gets for one image: a line for each signature, or one list of all."""
+    text = output == "text"
+    lines = [_line(signature, name, verified.digest, text) for signature in verified.signatures]
+    return b"".join(line + b"\n" for line in lines) if text else b"\n[" + b",".join(lines) + b"]\n"
+
+
+def _line(signature: cosign.VerifiedSignature, name: str, digest: str, text: bool) -> bytes:
+    if signature.format == "bundle":
+        return _as_json(_statement(signature, name, digest))
+    return signature.payload if text else _as_cosign(signature.payload)
+
+
+def _statement(signature: cosign.VerifiedSignature, name: str, digest: str) -> dict[str, Any]:
+    """A bundle's statement in the words of a legacy payload, as cosign 3 prints it."""
+    import json
+
+    statement = json.loads(signature.payload)
+    # Without its claims checked, a statement may be about anything: what it says is shown, not what was asked for.
+    named = [f"{name}:{value}" for subject in statement["subject"] for name, value in subject["digest"].items()]
+    annotations = signature.annotations
+    if digest not in named:
+        digest = named[0] if named else ""
+        annotations = (statement["subject"] or [{}])[0].get("annotations") or {}
+    return {
+        "critical": {
+            "identity": {"docker-reference": name},
+            "image": {"docker-manifest-digest": digest},
+            "type": statement["predicateType"],
+        },
+        "optional": dict(sorted(annotations.items())),
+    }
 
 
 def _as_cosign(payload: bytes) -> bytes:
@@ -108,6 +147,13 @@ def _as_cosign(payload: bytes) -> bytes:
         },
         "optional": dict(sorted(optional.items())) if isinstance(optional, dict) else None,
     }
+    return _as_json(lines)
+
+
+def _as_json(lines: dict[str, Any]) -> bytes:
+    """JSON as Go's encoder writes it."""
+    import json
+
     text = json.dumps(lines, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
