@@ -101,7 +101,7 @@ def test_unknown_is_not_unsigned(registry: Registry, key: cosign.PrivateKey) -> 
         verifier.verify(image)
 
 
-def test_attestations_count_only_when_asked_for(registry: Registry, key: cosign.PrivateKey) -> None:
+def test_counting_attestations_is_reported(registry: Registry, key: cosign.PrivateKey) -> None:
     image = registry.image()
     cosign.Signer(key).sign_image(image)
     verified = cosign.Verifier(policy(key)).verify(image, any_predicate_type=True)

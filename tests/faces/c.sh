@@ -181,7 +181,7 @@ registry() {
         tell '{"add_image": {"repository": "team/other", "tag": "v1"}}' &&
         tell '{"set": {"digest_alias": true}}' &&
         expect 'journal_only bundle=journal_only; verified bundle' sign "$host/team/other:v1" bundle 1 &&
-        expect 'journal_only legacy=stored bundle=journal_only; verified legacy bundle' sign "$host/team/other:v1" both 1 &&
+        expect 'journal_only legacy=stored bundle=journal_only; verified legacy' sign "$host/team/other:v1" both 1 &&
         tell '{"fault": {"when": "GET *sha256-*", "do": {"rate_limit": {"seconds": 0}}}}' &&
         expect RATE_LIMITED verify "$image" || return 1
     eval "exec ${REGISTRY[1]}>&-"

@@ -257,8 +257,8 @@ class Client:
         credential_helpers: Whether the helpers that `docker_config` names may be started; `None` is no here and yes
             in `from_env`.
         token_servers: Pairs of a registry and a host of another domain that its credentials may go to.
-        https_proxy: As the environment variable `HTTPS_PROXY`. Loopback hosts are never asked through a proxy. Given one
-            of the three, `from_env` reads none of them.
+        https_proxy: As the environment variable `HTTPS_PROXY`. Loopback hosts are never asked through a proxy. If one
+            of the three is given, `from_env` reads none of them.
         http_proxy: As `HTTP_PROXY`.
         no_proxy: As `NO_PROXY`.
         http_registries: Registries that are asked by plain HTTP. Loopback hosts are always allowed.

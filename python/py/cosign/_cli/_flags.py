@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from . import UsageError
 
@@ -261,15 +261,16 @@ def format_flags(parser: Parser, help: str) -> None:
     parser.switch("--new-bundle-format", default=None, help="true: --format bundle; false: --format legacy")
 
 
-def wanted_format(options: argparse.Namespace) -> Any:
+def wanted_format(options: argparse.Namespace) -> Literal["legacy", "bundle", "both"] | None:
     """What these flags say, `None` for the default."""
     only(options, "--format", FORMATS, "no such format")
+    format: Literal["legacy", "bundle", "both"] | None = options.format
     if options.new_bundle_format is None:
-        return options.format
-    meant = "bundle" if options.new_bundle_format else "legacy"
-    if options.format not in (None, meant):
+        return format
+    meant: Literal["bundle", "legacy"] = "bundle" if options.new_bundle_format else "legacy"
+    if format not in (None, meant):
         said = f"--new-bundle-format={str(options.new_bundle_format).lower()}"
-        raise UsageError(f"--format={options.format} and {said} contradict each other")
+        raise UsageError(f"--format={format} and {said} contradict each other")
     return meant
 
 

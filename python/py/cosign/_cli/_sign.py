@@ -46,7 +46,7 @@ def sign(arguments: list[str]) -> int:
     parser.switch("-y", "--yes", help="accepted: nothing is ever asked")
     registry_flags(parser)
     options = parser.read(arguments)
-    format = wanted_format(options) or "legacy"
+    format = wanted_format(options)
     only_bool(options, "--recursive", False, "only the image itself is signed yet")
     only_bool(options, "--upload", True, "signatures are always stored with the image")
     only_bool(options, "--tlog-upload", False, "transparency logs are not written yet")
@@ -64,7 +64,7 @@ def sign(arguments: list[str]) -> int:
             note("Signing artifact...")
             signed = signer.sign_image(
                 image,
-                format=format,
+                format=format or "legacy",
                 journal=not options.no_journal,
                 annotations=pairs,
                 identity=options.sign_container_identity,

@@ -109,11 +109,12 @@ def _statement(signature: cosign.VerifiedSignature, name: str, digest: str) -> d
 
     statement = json.loads(signature.payload)
     # Without its claims checked, a statement may be about anything: what it says is shown, not what was asked for.
-    named = [f"{name}:{value}" for subject in statement["subject"] for name, value in subject["digest"].items()]
+    subjects = statement["subject"]
+    named = [f"{algorithm}:{value}" for subject in subjects for algorithm, value in subject["digest"].items()]
     annotations = signature.annotations
     if digest not in named:
         digest = named[0] if named else ""
-        annotations = (statement["subject"] or [{}])[0].get("annotations") or {}
+        annotations = (subjects or [{}])[0].get("annotations") or {}
     return {
         "critical": {
             "identity": {"docker-reference": name},
