@@ -160,7 +160,7 @@ fn folded(name: &str) -> String {
 fn as_go(value: &Value, path: &[&str]) -> Option<Value> {
     let Some((name, rest)) = path.split_first() else { return Some(value.clone()) };
     let members = value.as_object()?.iter().filter(|(key, _)| folded(key) == *name);
-    members.filter_map(|(_, value)| as_go(value, rest)).last()
+    members.filter_map(|(_, value)| as_go(value, rest)).next_back()
 }
 
 /// The simple-signing payload.
