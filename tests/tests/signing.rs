@@ -322,3 +322,58 @@ fn gitlabs_alias_is_never_overwritten() {
     assert_eq!(verify(&client, &image, 0).unwrap(), 1);
     assert_eq!(registry.tags("team/app").iter().filter(|tag| tag.len() == 71).count(), 0);
 }
+
+#[test]
+fn a_portals_404_does_not_let_a_signer_begin_anew() {
+    let registry = Registry::start();
+    let digest = registry.add_image("team/app", "v1");
+    let image = at(&registry, &digest);
+    sign(&client(), &image, 0, Format::Legacy).unwrap();
+    let tag = format!("sha256-{}.sig", digest.strip_prefix("sha256:").unwrap());
+    let before = registry.manifest("team/app", &tag).unwrap();
+    registry.fault(&format!("GET /v2/team/app/manifests/{tag}$"), Fault::Portal);
+    let error = sign(&client(), &image, 1, Format::Legacy).unwrap_err();
+    assert_eq!(error.code().row().class, Class::Unknown, "{error}");
+    registry.heal();
+    assert_eq!(registry.manifest("team/app", &tag).unwrap(), before);
+    assert_eq!(verify(&client(), &image, 0).unwrap(), 1);
+}
+
+#[test]
+fn signatures_as_two_bare_numbers_are_refused_for_every_curve() {
+    for (algorithm, half) in
+        [(KeyAlgorithm::EcdsaP256, 32), (KeyAlgorithm::EcdsaP384, 48), (KeyAlgorithm::EcdsaP521, 66)]
+    {
+        let key = PrivateKey::generate(algorithm).unwrap();
+        let der = key.sign(b"message").unwrap();
+        key.public_key().verify(b"message", &der).unwrap();
+        // SEQUENCE, its length in one or two bytes, then two INTEGERs.
+        let body = if der[1] == 0x81 { &der[3..] } else { &der[2..] };
+        let first = usize::from(body[1]);
+        let (r, s) = (&body[2..2 + first], &body[2 + first + 2..]);
+        let mut bare = Vec::new();
+        for number in [r, s] {
+            let digits = &number[usize::from(number[0] == 0)..];
+            bare.extend(std::iter::repeat_n(0, half - digits.len()));
+            bare.extend(digits);
+        }
+        assert_eq!(bare.len(), 2 * half);
+        assert_eq!(key.public_key().verify(b"message", &bare).unwrap_err().code(), Code::SignatureInvalid);
+    }
+}
+
+#[test]
+fn a_payload_of_a_hundred_thousand_members_is_refused() {
+    use cosign_core::payload::simple_signing::{ParseOptions, SimpleSigning};
+    let members: Vec<String> = (0..100_001).map(|n| format!("\"{n}\":0")).collect();
+    let digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let payload = |optional: &str| {
+        format!(
+            "{{\"critical\":{{\"identity\":{{\"docker-reference\":\"\"}},\"image\":{{\"docker-manifest-digest\":\"{digest}\"}},\
+             \"type\":\"cosign container image signature\"}},\"optional\":{{{optional}}}}}"
+        )
+    };
+    let options = || ParseOptions { bare_digest: false, any_type: false };
+    SimpleSigning::parse(payload("\"a\":\"b\"").as_bytes(), options()).unwrap();
+    assert!(SimpleSigning::parse(payload(&members.join(",")).as_bytes(), options()).is_err());
+}
