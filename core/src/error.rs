@@ -216,6 +216,12 @@ impl Error {
         self.0.details.get(key)
     }
 
+    /// The HTTP status of the answer that this error is about.
+    #[cfg(feature = "client")]
+    pub(crate) fn status(&self) -> Option<u64> {
+        self.detail("status").and_then(serde_json::Value::as_u64)
+    }
+
     /// The error as JSON: `{"code", "name", "class", "message", …facts}`.
     pub fn json(&self) -> String {
         let mut object = serde_json::Map::new();

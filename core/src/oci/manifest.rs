@@ -46,6 +46,14 @@ pub struct Manifest {
 const KNOWN: [&str; 7] = ["schemaVersion", "mediaType", "artifactType", "config", "layers", "subject", "annotations"];
 
 impl Document {
+    /// The document's own media type.
+    pub fn media_type(&self) -> &str {
+        match self {
+            Document::Manifest(manifest) => &manifest.media_type,
+            Document::Index(index) => &index.media_type,
+        }
+    }
+
     /// Parses a manifest or index. `declared` is the media type the place gave for it (a `Content-Type` without
     /// parameters, or a descriptor's `mediaType`); a document that says otherwise is an error.
     pub fn parse(bytes: &[u8], declared: Option<&str>) -> Result<Document> {

@@ -262,7 +262,7 @@ impl Transport {
 }
 
 fn refuses_parameters(error: &Error) -> bool {
-    matches!(error.detail("status").and_then(serde_json::Value::as_u64), Some(400 | 405 | 413))
+    matches!(error.status(), Some(400 | 405 | 413))
 }
 
 #[cfg(test)]

@@ -235,7 +235,7 @@ impl Transport {
             let post = post.header(CONTENT_TYPE, "application/x-www-form-urlencoded")?;
             match self.ask_token_server(&post, base, &url, None, with_credentials, call).await {
                 // Servers of before OAuth know only GET, without the refresh token.
-                Err(error) if matches!(status_of(&error), Some(404 | 405)) => refused = Some(error),
+                Err(error) if matches!(error.status(), Some(404 | 405)) => refused = Some(error),
                 other => return other,
             }
         }
@@ -303,10 +303,6 @@ impl Transport {
         }
         parse_token(&body).ok_or_else(|| ask.error(Code::Auth, "the token server's answer holds no usable token"))
     }
-}
-
-fn status_of(error: &Error) -> Option<u64> {
-    error.detail("status").and_then(serde_json::Value::as_u64)
 }
 
 /// A body that is wiped: it holds a token.

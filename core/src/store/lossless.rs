@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::journal::{Answer, Capability, Job, Listing, Machine, Outcome, Phase, Place, Put, Reply, Request, Step};
 use super::tags::{Tags, local_time};
-use super::{Added, Image, NewItem, Protection};
+use super::{Added, Image, NewItem, Protection, Store};
 use crate::bundle::{legacy, referrer};
 use crate::call::Call;
 use crate::digest::Digest;
@@ -62,7 +62,7 @@ impl Tags {
             error.with("stages", done)
         })?;
         let place = match (item, machine.entry()) {
-            (NewItem::Bundle { .. }, Some(entry)) => self.pinned_name(&entry.digest),
+            (NewItem::Bundle { .. }, Some(entry)) => self.pinned(&entry.digest),
             _ => format!("{}:{}", self.image.name(), place.tag()),
         };
         let protection = match outcome {
@@ -71,10 +71,6 @@ impl Tags {
             Outcome::JournalOnly(why) => Protection::JournalOnly(why.to_string()),
         };
         Ok(Added { place, added: !stages.duplicate, protection })
-    }
-
-    fn pinned_name(&self, digest: &Digest) -> String {
-        format!("{}@{digest}", self.image.name())
     }
 
     async fn drive(&self, place: &Place, machine: &mut Machine, call: &Call) -> Result<Outcome> {
@@ -179,7 +175,7 @@ impl Tags {
                         let tags = list.map(|list| list.tags).unwrap_or_default();
                         Listing::Names(tags.iter().filter_map(|tag| place.parse(tag)).collect(), true)
                     }
-                    Err(error) => match status(&error) {
+                    Err(error) => match error.status() {
                         Some(400 | 405 | 413) => Listing::BadParameters(error),
                         Some(401 | 403 | 404) => Listing::Forbidden(error),
                         _ => return Reply { answer: Answer::Failed(error), date: None },
@@ -204,10 +200,6 @@ impl Tags {
     }
 }
 
-fn status(error: &Error) -> Option<u64> {
-    error.detail("status").and_then(serde_json::Value::as_u64)
-}
-
 /// How a PUT of a manifest ended, in the machine's words.
 fn put_answer(put: Result<PutOutcome>, date: &mut Option<SystemTime>) -> Answer {
     let error = match put {
@@ -221,7 +213,7 @@ fn put_answer(put: Result<PutOutcome>, date: &mut Option<SystemTime>) -> Answer 
     let said = error.detail("registry_code").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     let immutable = matches!(said.as_str(), "TAG_IMMUTABLE" | "PRECONDITION")
         || (said == "TAG_INVALID" && error.message().contains("immutable"));
-    Answer::Put(match (error.code(), status(&error)) {
+    Answer::Put(match (error.code(), error.status()) {
         (Code::Cancelled | Code::Timeout, _) => return Answer::Failed(error),
         _ if immutable => Put::Immutable(error),
         (_, Some(429 | 500 | 503)) | (Code::Network | Code::RateLimited, _) => Put::Unavailable(error),

@@ -65,12 +65,9 @@ impl Tags {
             )
             .with("reference", format!("{identity}:{tag}")));
         };
-        let media_type = match Document::parse(&found.bytes, Some(&found.media_type)) {
-            Ok(Document::Manifest(manifest)) => manifest.media_type,
-            Ok(Document::Index(index)) => index.media_type,
-            Err(error) => return Err(error.context(format!("{identity}:{tag}"))),
-        };
-        let descriptor = Descriptor::new(&media_type, found.digest.clone(), found.bytes.len() as u64);
+        let document = Document::parse(&found.bytes, Some(&found.media_type))
+            .map_err(|error| error.context(format!("{identity}:{tag}")))?;
+        let descriptor = Descriptor::new(document.media_type(), found.digest.clone(), found.bytes.len() as u64);
         Ok(Image { digest: found.digest, descriptor: Some(descriptor), identity, needs_name: false })
     }
 
@@ -276,7 +273,7 @@ impl Tags {
 
 /// Whether a registry refuses to list tags at all, which says nothing about signatures.
 fn refuses_lists(error: &Error) -> bool {
-    matches!(error.detail("status").and_then(serde_json::Value::as_u64), Some(401 | 403 | 404 | 405))
+    matches!(error.status(), Some(401 | 403 | 404 | 405))
 }
 
 fn note_more(found: &mut Journalled, more: bool) {

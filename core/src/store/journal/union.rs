@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::{EntryId, EntryName, Kind, Place, hex_time, parse_time};
-use crate::bundle::legacy;
+use crate::bundle::{legacy, referrer};
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::oci::{Descriptor, Document, Index, IndexEntry, Manifest, media_type};
@@ -11,7 +11,7 @@ use crate::store::StoredManifest;
 
 /// Artifact type and configuration type of a journal entry where the registry keeps the list of referrers. Not cosign's
 /// `…artifact.sig…`: cosign reads the last of those and nothing else.
-pub const JOURNAL_TYPE: &str = "application/vnd.dev.libcosign.journal.v1+json";
+pub const JOURNAL_TYPE: &str = referrer::JOURNAL;
 /// The annotation of an entry: its time, eight hex digits.
 pub const JOURNAL_TIME: &str = "dev.libcosign.journal";
 /// The annotation of an entry among the referrers, which has no name of its own: the id of its signature, so that a list

@@ -238,8 +238,8 @@ impl Layout {
                     format_args!("blob {digest} was changed, its content has another digest: {DAMAGED}"),
                 ));
             }
-            let media_type = media_type_of(Document::parse(&bytes, None).map_err(|e| e.context(&self.image))?);
-            let descriptor = Some(Descriptor::new(&media_type, digest.clone(), bytes.len() as u64));
+            let document = Document::parse(&bytes, None).map_err(|e| e.context(&self.image))?;
+            let descriptor = Some(Descriptor::new(document.media_type(), digest.clone(), bytes.len() as u64));
             return Ok(Image { digest, descriptor, identity: String::new(), needs_name: false });
         };
         let descriptor = &entry.descriptor;
@@ -251,7 +251,7 @@ impl Layout {
             )
         })?;
         let document = Document::parse(&bytes, Some(&descriptor.media_type)).map_err(|e| e.context(&self.image))?;
-        let whole = Descriptor::new(&media_type_of(document), descriptor.digest.clone(), descriptor.size);
+        let whole = Descriptor::new(document.media_type(), descriptor.digest.clone(), descriptor.size);
         let full_name = entry.annotation(REF_NAME).filter(|name| name.contains('/'));
         let identity = match entry.annotation(CONTAINERD_NAME).or(full_name) {
             // cosign signs the repository, without tag or digest.
@@ -613,13 +613,6 @@ fn holds(folder: &Folder, bytes: &[u8]) -> bool {
 
 fn has_name(entry: &IndexEntry, name: &str) -> bool {
     entry.annotation(REF_NAME) == Some(name) || entry.annotation(CONTAINERD_NAME) == Some(name)
-}
-
-fn media_type_of(document: Document) -> String {
-    match document {
-        Document::Manifest(manifest) => manifest.media_type,
-        Document::Index(index) => index.media_type,
-    }
 }
 
 /// Whether an entry is a signature image of the legacy format, by its kind.
