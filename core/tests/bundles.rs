@@ -126,7 +126,7 @@ fn writes_the_bundle_the_manifest_and_the_index_of_real_cosign() {
         // The index differs where cosign 3.1.1 writes the configuration's type, and in the annotations it leaves out.
         let mut entry = ours.entry;
         entry.annotations.clear();
-        let index = String::from_utf8(referrer::add_to_fallback(None, &entry).unwrap().unwrap()).unwrap();
+        let index = referrer::with_entries(None, [&entry]).unwrap().to_json();
         let theirs = String::from_utf8(vector(&format!("bundles/{name}.index.json"))).unwrap();
         assert_eq!(index.replace(sigstore::MEDIA_TYPE, media_type::EMPTY), theirs);
     }
@@ -577,10 +577,10 @@ fn a_fallback_tag_is_read_for_what_it_is() {
 
     // Adding keeps what is there, sorts by digest, and adds nothing twice.
     let old = parsed.manifests[0].descriptor.clone();
-    assert_eq!(referrer::add_to_fallback(Some(&parsed), &old).unwrap(), None);
+    assert_eq!(referrer::with_entries(Some(&parsed), [&old]).unwrap(), parsed);
     let entry = Descriptor::of(media_type::OCI_MANIFEST, b"new");
-    let added = referrer::add_to_fallback(Some(&parsed), &entry).unwrap().unwrap();
-    let added: Value = serde_json::from_slice(&added).unwrap();
+    let added = referrer::with_entries(Some(&parsed), [&entry]).unwrap().to_json();
+    let added: Value = serde_json::from_str(&added).unwrap();
     let digests: Vec<&str> =
         added["manifests"].as_array().unwrap().iter().map(|e| e["digest"].as_str().unwrap()).collect();
     assert!(digests.len() == 3 && digests.is_sorted(), "{digests:?}");

@@ -320,11 +320,11 @@ impl World {
                 registry.entries.insert(name, self.interner.content(media_type, bytes));
                 Reaction::Done
             }
-            Request::ListJournal { last } => {
+            Request::ListJournal { whole, .. } => {
                 if self.switches.list_forbidden {
                     return Reaction::Refused(Refusal::Forbidden);
                 }
-                if self.switches.list_needs_no_parameters && last.is_some() {
+                if self.switches.list_needs_no_parameters && !whole {
                     return Reaction::Refused(Refusal::Failed);
                 }
                 Reaction::Names(self.list(registry))
@@ -373,9 +373,8 @@ impl World {
                 Answer::Manifest(number.map(|number| self.interner.contents[number as usize].clone()))
             }
             (_, Reaction::Names(names)) => {
-                let place = self.place();
-                let names = names.iter().filter_map(|name| place.parse(&self.interner.names[*name as usize]));
-                Answer::Listing(Listing::Names(names.collect(), true))
+                let tags = names.iter().map(|name| self.interner.names[*name as usize].clone());
+                Answer::Listing(Listing::Tags(tags.collect(), true))
             }
             (_, Reaction::Referrers(names)) => {
                 Answer::Referrers(Some(names.iter().filter_map(|name| self.descriptor(*name, None)).collect()))
@@ -419,12 +418,12 @@ impl World {
                         (Request::PutTag { media_type, bytes }, Answer::Put(Put::Stored { .. })) => {
                             wrote = Some(stored(media_type, bytes));
                         }
-                        (_, Answer::Listing(Listing::Names(names, _))) => {
-                            let own = own.map(|own| own.name);
-                            canary = own.is_some_and(|own| names.contains(&own));
+                        (_, Answer::Listing(Listing::Tags(tags, _))) => {
+                            let own = own.map(|own| machine.place().entry_tag(&own.name));
+                            canary = own.as_ref().is_some_and(|own| tags.contains(own));
                             match mutation {
-                                Some(Mutation::NoCanary) => names.extend(own),
-                                Some(Mutation::OwnOnly | Mutation::NoJournal) => *names = own.into_iter().collect(),
+                                Some(Mutation::NoCanary) => tags.extend(own),
+                                Some(Mutation::OwnOnly | Mutation::NoJournal) => *tags = own.into_iter().collect(),
                                 _ => {}
                             }
                         }
@@ -1063,8 +1062,8 @@ fn shape(log: &[Vec<Request>]) -> Vec<String> {
         Request::PutTag { .. } => "PUT tag",
         Request::PutBlob { .. } => "POST",
         Request::PutJournal { .. } => "PUT journal",
-        Request::ListJournal { last: Some(_) } => "GET list",
-        Request::ListJournal { last: None } => "GET whole list",
+        Request::ListJournal { whole: false, .. } => "GET list",
+        Request::ListJournal { whole: true, .. } => "GET whole list",
         Request::GetJournalEntry { .. } => "GET entry",
         Request::Sleep { .. } => "sleep",
     };

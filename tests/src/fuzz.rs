@@ -296,8 +296,8 @@ fn check_fallback(data: &[u8], index: &Index) {
     let Some(Fallback::Index(list)) = accepted(parse(data, b"subject")) else { return };
     assert!(list.manifests.len() <= referrer::MAX_REFERRERS);
     let new = Descriptor::of(media_type::OCI_MANIFEST, b"a new entry");
-    let Some(Some(bytes)) = accepted(referrer::add_to_fallback(Some(&list), &new)) else { return };
-    let Ok(Fallback::Index(longer)) = parse(&bytes, b"subject") else {
+    let Some(longer) = accepted(referrer::with_entries(Some(&list), [&new])) else { return };
+    let Ok(Fallback::Index(longer)) = parse(longer.to_json().as_bytes(), b"subject") else {
         panic!("a list with a new entry is none");
     };
     assert_eq!(longer.manifests.len(), list.manifests.len() + 1);

@@ -74,7 +74,8 @@ fn cosign_verifies_the_bundles_that_we_hang_on_images() {
                 referrer::Fallback::Alias => panic!("our own index is an alias"),
             }
         });
-        index = referrer::add_to_fallback(existing.as_ref(), &stored.entry).unwrap();
+        let longer = referrer::with_entries(existing.as_ref(), [&stored.entry]).unwrap();
+        index = Some(longer.to_json().into_bytes());
     }
     let tag = referrer::fallback_tag(&subject.digest);
     http(&host, "PUT", &format!("/v2/app/manifests/{tag}"), media_type::OCI_INDEX, &index.unwrap());

@@ -141,23 +141,23 @@ pub fn parse_fallback(bytes: &[u8], declared: Option<&str>, subject: &Digest) ->
     }
 }
 
-/// `existing` with `entry` added, as go-containerregistry stores it: sorted by digest, every other entry and member as it
-/// was. `None` when the entry is there already.
+/// `existing` with the entries of `added` that it has not, sorted by digest as go-containerregistry stores it, so that the
+/// same entries are the same bytes whoever wrote them; every other entry and member as it was.
 ///
 /// # Errors
-/// [`Code::TooLarge`] at [`MAX_REFERRERS`] entries.
-pub fn add_to_fallback(existing: Option<&Index>, entry: &Descriptor) -> Result<Option<Vec<u8>>> {
+/// [`Code::TooLarge`] over [`MAX_REFERRERS`] entries.
+pub fn with_entries<'a>(existing: Option<&Index>, added: impl IntoIterator<Item = &'a Descriptor>) -> Result<Index> {
     let mut index = existing.cloned().unwrap_or_else(Index::empty);
-    if index.manifests.iter().any(|old| old.descriptor.digest == entry.digest) {
-        return Ok(None);
+    for entry in added {
+        if !index.manifests.iter().any(|old| old.descriptor.digest == entry.digest) {
+            index.manifests.push(IndexEntry::new(entry.clone()));
+        }
     }
-    if index.manifests.len() >= MAX_REFERRERS {
-        return Err(Error::new(
-            Code::TooLarge,
-            format!("the list of referrers has {} entries, the limit is {MAX_REFERRERS}", index.manifests.len()),
-        ));
+    let count = index.manifests.len();
+    if count > MAX_REFERRERS {
+        let what = format!("the list of referrers would have {count} entries, the limit is {MAX_REFERRERS}");
+        return Err(Error::new(Code::TooLarge, what).with("limit", MAX_REFERRERS as u64));
     }
-    index.manifests.push(IndexEntry::new(entry.clone()));
     index.manifests.sort_by_cached_key(|entry| entry.descriptor.digest.to_string());
-    Ok(Some(index.to_json().into_bytes()))
+    Ok(index)
 }

@@ -54,6 +54,14 @@ impl Document {
         }
     }
 
+    /// What an index leads to; nothing for a manifest.
+    pub fn children(self) -> Vec<Descriptor> {
+        match self {
+            Document::Manifest(_) => Vec::new(),
+            Document::Index(index) => index.manifests.into_iter().map(|entry| entry.descriptor).collect(),
+        }
+    }
+
     /// Parses a manifest or index. `declared` is the media type the place gave for it (a `Content-Type` without
     /// parameters, or a descriptor's `mediaType`); a document that says otherwise is an error.
     pub fn parse(bytes: &[u8], declared: Option<&str>) -> Result<Document> {

@@ -1,4 +1,4 @@
-//! The journal's machine, driven over a registry: each batch it asks for is sent at once, each answer told as it was.
+//! The journal's machines, driven over a registry: each batch they ask for is sent at once, each answer told as it was.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::journal::{Answer, Capability, Job, Listing, Machine, Outcome, Phase, Place, Put, Reply, Request, Step};
+use super::journal::{Answer, Capability, Job, Listing, Machine, Outcome, Phase, Place, Put, Reply, Request, Together};
 use super::tags::{Tags, local_time};
-use super::{Added, Image, NewItem, Protection, Store};
+use super::{Added, Adding, NewItem, Protection, Store};
 use crate::bundle::{legacy, referrer};
 use crate::call::Call;
 use crate::digest::Digest;
@@ -21,9 +21,21 @@ use crate::registry::{PutOutcome, Referrers};
 const ROUND_TRIP: Duration = Duration::from_millis(20);
 
 impl Tags {
-    /// Stores `item` so that no concurrent signer loses it.
-    pub(super) async fn add_lossless(&self, image: &Image, item: &NewItem<'_>, call: &Call) -> Result<Added> {
-        let (place, job) = match item {
+    /// Stores signatures so that no concurrent signer loses one: side by side, each with its own end.
+    pub(super) async fn add_lossless(&self, adding: &[Adding<'_>], call: &Call) -> Vec<Result<Added>> {
+        let machines: Result<Vec<Machine>> = adding.iter().map(|adding| self.machine(adding)).collect();
+        let mut together = match machines {
+            Ok(machines) => Together::new(machines),
+            // One that cannot even begin: nothing is asked.
+            Err(error) => return adding.iter().map(|_| Err(error.clone())).collect(),
+        };
+        self.drive(&mut together, call).await;
+        let ends = together.finish().into_iter().zip(adding);
+        ends.map(|((machine, outcome), adding)| self.added(adding, &machine, outcome)).collect()
+    }
+
+    fn machine(&self, adding: &Adding<'_>) -> Result<Machine> {
+        let (place, job) = match &adding.item {
             NewItem::Layer { signature, key, suffix, docker } => {
                 let (known, signer) = ((*signature).clone(), (*key).clone());
                 let job = Job::Layer {
@@ -34,7 +46,7 @@ impl Tags {
                         legacy::is_duplicate(std::slice::from_ref(old), &known, &signer)
                     })),
                 };
-                (Place::image(&image.digest, suffix)?, job)
+                (Place::image(&adding.image.digest, suffix)?, job)
             }
             NewItem::Bundle { json, predicate_type } => {
                 let (bundle, predicate_type) = (json.to_vec(), (*predicate_type).to_owned());
@@ -42,7 +54,7 @@ impl Tags {
                 let manifest = Arc::new(move |subject: &Descriptor, now: u64| {
                     referrer::image(&bundle, &predicate_type, subject, &rfc3339::utc(now)).manifest
                 });
-                (Place::index(&image.digest)?, Job::Bundle { blobs, manifest })
+                (Place::index(&adding.image.digest)?, Job::Bundle { blobs, manifest })
             }
         };
         let (host, repository) = self.at();
@@ -51,8 +63,11 @@ impl Tags {
             Some(false) => Capability::TagOnly,
             None => Capability::Unknown,
         };
-        let mut machine = Machine::new(place.clone(), job, capability, image.descriptor.clone())?;
-        let outcome = self.drive(&place, &mut machine, call).await;
+        Machine::new(place, job, capability, adding.image.descriptor.clone())
+    }
+
+    /// How the machine ended, in the words of the verbs.
+    fn added(&self, adding: &Adding<'_>, machine: &Machine, outcome: Result<Outcome>) -> Result<Added> {
         let stages = machine.stages();
         let outcome = outcome.map_err(|error| {
             // What was done before it stopped: after the commit the signature may be there already.
@@ -61,9 +76,9 @@ impl Tags {
             });
             error.with("stages", done)
         })?;
-        let place = match (item, machine.entry()) {
+        let place = match (&adding.item, machine.entry()) {
             (NewItem::Bundle { .. }, Some(entry)) => self.pinned(&entry.digest),
-            _ => format!("{}:{}", self.image.name(), place.tag()),
+            _ => format!("{}:{}", self.image.name(), machine.place().tag()),
         };
         let protection = match outcome {
             Outcome::Stored => Protection::Stored,
@@ -73,39 +88,39 @@ impl Tags {
         Ok(Added { place, added: !stages.duplicate, protection })
     }
 
-    async fn drive(&self, place: &Place, machine: &mut Machine, call: &Call) -> Result<Outcome> {
+    async fn drive(&self, together: &mut Together, call: &Call) {
         let mut round_trip = ROUND_TRIP;
-        let mut committed = false;
-        let mut step = machine.start();
         loop {
-            let batch = match step {
-                Step::Done(outcome) => return outcome,
-                Step::Ask(batch) => batch,
-            };
-            if batch.phase == Phase::Commit && !committed {
-                call.check()?;
+            let had_committed = together.committed();
+            let Some(batch) = together.ask() else { return };
+            if batch.phase == Phase::Commit && !had_committed {
                 // Once others can see a write, there must be time to look at it.
                 let left = call.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
-                if left.is_some_and(|left| left < round_trip.saturating_mul(2)) {
-                    let late = Error::new(
-                        Code::Timeout,
-                        "the time left is too short to store and to check: nothing was stored",
-                    );
-                    step = machine.stop(late);
-                    continue;
+                let late = left.is_some_and(|left| left < round_trip.saturating_mul(2));
+                let in_time = call.check().and_then(|()| match late {
+                    true => {
+                        let what = "the time left is too short to store and to check: nothing was stored";
+                        Err(Error::new(Code::Timeout, what))
+                    }
+                    false => Ok(()),
+                });
+                if let Err(error) = in_time {
+                    return together.stop(&error);
                 }
-                committed = true;
             }
             let started = Instant::now();
-            let asks = batch.requests.iter().map(|request| self.perform(place, request, round_trip, call));
+            let asks = batch.requests.iter().filter_map(|(number, request)| {
+                let place = together.machine(*number)?.place();
+                Some(self.perform(place, request, round_trip, call))
+            });
             let replies = join_all(asks).await;
-            if batch.phase != Phase::Wait {
+            if !batch.requests.iter().any(|(_, request)| matches!(request, Request::Sleep { .. })) {
                 round_trip = started.elapsed().clamp(ROUND_TRIP, Duration::from_secs(2));
             }
-            step = machine.resume(replies, local_time());
+            together.resume(&replies, local_time());
             // What was answered before the call was stopped is known by now.
-            if let (Step::Ask(_), Err(stopped)) = (&step, call.check()) {
-                step = machine.stop(stopped);
+            if let Err(stopped) = call.check() {
+                together.stop(&stopped);
             }
         }
     }
@@ -163,17 +178,15 @@ impl Tags {
                 };
                 put_answer(put, &mut date)
             }
-            Request::ListJournal { last } => {
-                let prefix = place.prefix();
-                let list = match last {
-                    Some(_) => transport.list_tags(host, repository, &prefix, None, call).await,
-                    None => transport.list_all_tags(host, repository, &prefix, call).await,
+            Request::ListJournal { prefix, whole } => {
+                let list = match whole {
+                    false => transport.list_tags(host, repository, prefix, None, call).await,
+                    true => transport.list_all_tags(host, repository, prefix, call).await,
                 };
                 Answer::Listing(match list {
                     Ok(list) => {
                         date = list.as_ref().and_then(|list| list.date);
-                        let tags = list.map(|list| list.tags).unwrap_or_default();
-                        Listing::Names(tags.iter().filter_map(|tag| place.parse(tag)).collect(), true)
+                        Listing::Tags(list.map(|list| list.tags).unwrap_or_default(), true)
                     }
                     Err(error) => match error.status() {
                         Some(400 | 405 | 413) => Listing::BadParameters(error),

@@ -3,6 +3,7 @@
 pub mod journal;
 pub mod layout;
 mod lossless;
+mod plain;
 pub mod tags;
 
 use std::future::Future;
@@ -11,7 +12,7 @@ use std::pin::Pin;
 use crate::bundle::legacy::NewSignature;
 use crate::call::Call;
 use crate::digest::Digest;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::key::PublicKey;
 use crate::oci::Descriptor;
 
@@ -32,6 +33,8 @@ pub struct Image {
     pub identity: String,
     /// In a layout: its entry has no name, so tools that copy by name cannot tell it from its signatures.
     pub needs_name: bool,
+    /// When its bytes were read: the entries of an index, none of an image.
+    pub children: Option<Vec<Descriptor>>,
 }
 
 /// A manifest as stored.
@@ -66,6 +69,15 @@ pub enum NewItem<'a> {
         /// Its statement's predicate type.
         predicate_type: &'a str,
     },
+}
+
+/// A signature that is to be stored, and the image that it is of.
+#[derive(Clone)]
+pub struct Adding<'a> {
+    /// The image.
+    pub image: &'a Image,
+    /// The signature.
+    pub item: NewItem<'a>,
 }
 
 /// How well a signature is stored.
@@ -139,6 +151,9 @@ pub trait Store: Send + Sync {
     /// that costs a request.
     fn image<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Image>>;
 
+    /// The image's own manifest or index, or that of one it leads to, by digest; `None` when the place says that it is absent.
+    fn document<'a>(&'a self, digest: &'a Digest, call: &'a Call) -> BoxFuture<'a, Result<Option<StoredManifest>>>;
+
     /// The legacy signature image of `subject`, or `None` when the place says that there is none.
     fn signature_image<'a>(
         &'a self,
@@ -175,14 +190,29 @@ pub trait Store: Send + Sync {
         call: &'a Call,
     ) -> BoxFuture<'a, Result<Option<Vec<u8>>>>;
 
-    /// Stores a signature of `image` beside what is there; with `journal` so that concurrent signers cannot lose it.
+    /// Stores signatures beside what is there, side by side, in the round trips of one; with `journal` so that concurrent
+    /// signers cannot lose them. What came of each, in the order given; when one cannot be stored and that is seen before
+    /// any of them is, all end with its error.
+    fn add_all<'a>(
+        &'a self,
+        adding: &'a [Adding<'a>],
+        journal: bool,
+        call: &'a Call,
+    ) -> BoxFuture<'a, Vec<Result<Added>>>;
+
+    /// Stores one signature of `image`: see [`Store::add_all`].
     fn add<'a>(
         &'a self,
         image: &'a Image,
         item: NewItem<'a>,
         journal: bool,
         call: &'a Call,
-    ) -> BoxFuture<'a, Result<Added>>;
+    ) -> BoxFuture<'a, Result<Added>> {
+        Box::pin(async move {
+            let added = self.add_all(&[Adding { image, item }], journal, call).await.pop();
+            added.unwrap_or_else(|| Err(Error::new(Code::Internal, "a place that does not say what it did")))
+        })
+    }
 
     /// The name of the place that holds the signatures of `subject`: what `triangulate` prints.
     fn signature_reference(&self, subject: &Digest, suffix: &str) -> String;

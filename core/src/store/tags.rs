@@ -1,21 +1,20 @@
 //! Signatures in a registry: the tag `sha256-<hex>.sig` for cosign's legacy format, and for bundles the registry's list of
 //! referrers or, where it keeps none, the index behind the tag `sha256-<hex>`.
 //!
-//! What is written goes through `lossless.rs`, unless the caller wants no journal.
+//! What is written goes through `lossless.rs`; through `plain.rs` when the caller wants no journal.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures_util::future::{join_all, try_join};
+use futures_util::future::join_all;
 
 use super::journal::{self, Content, Entry, Kind, Listed, Place};
-use super::{Added, BoxFuture, Image, Journalled, NewItem, Protection, Referring, Store, StoredManifest};
+use super::{Added, Adding, BoxFuture, Image, Journalled, Referring, Store, StoredManifest};
 use crate::bundle::{legacy, referrer};
 use crate::call::Call;
 use crate::digest::Digest;
-use crate::encoding::rfc3339;
 use crate::error::{Code, Error, Result};
-use crate::oci::{Descriptor, Document, Manifest, RegistryRef};
+use crate::oci::{Descriptor, Document, RegistryRef};
 use crate::registry::{FetchedManifest, Referrers, Transport};
 
 /// An image in a registry, and the signatures beside it.
@@ -55,7 +54,7 @@ impl Tags {
     async fn resolve(&self, call: &Call) -> Result<Image> {
         let identity = self.image.name();
         if let Some(digest) = self.image.digest() {
-            return Ok(Image { digest: digest.clone(), descriptor: None, identity, needs_name: false });
+            return Ok(Image { digest: digest.clone(), descriptor: None, identity, needs_name: false, children: None });
         }
         let tag = self.image.tag().unwrap_or("latest");
         let Some(found) = self.get(tag, call).await? else {
@@ -68,7 +67,13 @@ impl Tags {
         let document = Document::parse(&found.bytes, Some(&found.media_type))
             .map_err(|error| error.context(format!("{identity}:{tag}")))?;
         let descriptor = Descriptor::new(document.media_type(), found.digest.clone(), found.bytes.len() as u64);
-        Ok(Image { digest: found.digest, descriptor: Some(descriptor), identity, needs_name: false })
+        Ok(Image {
+            digest: found.digest,
+            descriptor: Some(descriptor),
+            identity,
+            needs_name: false,
+            children: Some(document.children()),
+        })
     }
 
     async fn read_blob(&self, descriptor: &Descriptor, cap: u64, call: &Call) -> Result<Option<Vec<u8>>> {
@@ -185,89 +190,13 @@ impl Tags {
         Ok(found)
     }
 
-    /// Storing without a journal: one read, and the last writer wins.
-    async fn add_plainly(&self, image: &Image, item: &NewItem<'_>, call: &Call) -> Result<Added> {
-        let (host, repository) = self.at();
-        let why = "no journal was wanted".to_owned();
-        let (reference, media_type, manifest, place) = match item {
-            NewItem::Layer { signature, key, suffix, docker } => {
-                let stored = self.get(&legacy::tag(&image.digest, suffix), call).await?;
-                let existing =
-                    stored.map(|stored| Manifest::parse(&stored.bytes, Some(&stored.media_type))).transpose();
-                let existing = existing.map_err(|e| e.context("the signature image that is there"))?;
-                let place = self.signature_reference(&image.digest, suffix);
-                if let Some(existing) = &existing {
-                    legacy::check_layer_count(existing.layers.len())?;
-                    if legacy::is_duplicate(&existing.layers, signature, key) {
-                        return Ok(Added { place, added: false, protection: Protection::Stored });
-                    }
-                }
-                let made = legacy::append(existing.as_ref(), signature, *docker)?;
-                try_join(self.put_blob(&signature.payload, call), self.put_blob(&made.config, call)).await?;
-                (legacy::tag(&image.digest, suffix), made.media_type, made.manifest, place)
-            }
-            NewItem::Bundle { json, predicate_type } => {
-                let subject = self.subject(image, call).await?;
-                let made = referrer::image(json, predicate_type, &subject, &rfc3339::utc(local_time()));
-                try_join(self.put_blob(json, call), self.put_blob(referrer::CONFIG, call)).await?;
-                let own = made.entry.digest.to_string();
-                let place = self.pinned(&made.entry.digest);
-                let transport = &self.transport;
-                let put = transport.put_manifest(host, repository, &own, &made.entry.media_type, &made.manifest, call);
-                if put.await?.stored()?.oci_subject {
-                    return Ok(Added { place, added: true, protection: Protection::Stored });
-                }
-                let Referrers::NoApi = self.transport.referrers(host, repository, &image.digest, None, call).await?
-                else {
-                    return Ok(Added { place, added: true, protection: Protection::Stored });
-                };
-                let tag = referrer::fallback_tag(&image.digest);
-                let existing = match self.get(&tag, call).await? {
-                    None => None,
-                    Some(found) => {
-                        match referrer::parse_fallback(&found.bytes, Some(&found.media_type), &image.digest)? {
-                            referrer::Fallback::Index(index) => Some(index),
-                            referrer::Fallback::Alias => {
-                                let why = "the registry answers the fallback tag with the image itself".to_owned();
-                                return Ok(Added { place, added: true, protection: Protection::JournalOnly(why) });
-                            }
-                        }
-                    }
-                };
-                let Some(index) = referrer::add_to_fallback(existing.as_ref(), &made.entry)? else {
-                    return Ok(Added { place, added: false, protection: Protection::Stored });
-                };
-                (tag, crate::oci::media_type::OCI_INDEX.to_owned(), index, place)
-            }
-        };
-        let put = self.transport.put_manifest(host, repository, &reference, &media_type, &manifest, call);
-        put.await?.stored()?;
-        Ok(Added { place, added: true, protection: Protection::StoredUnprotected(why) })
-    }
-
-    /// The image's descriptor, for what refers to it.
-    async fn subject(&self, image: &Image, call: &Call) -> Result<Descriptor> {
-        if let Some(descriptor) = &image.descriptor {
-            return Ok(descriptor.clone());
-        }
-        let (host, repository) = self.at();
-        let head = self.transport.head_manifest(host, repository, &image.digest.to_string(), call).await?;
-        let head = head.ok_or_else(|| {
-            let what = format!("{} does not exist, so no bundle can refer to it", self.pinned(&image.digest));
-            Error::new(Code::ImageNotFound, what)
-        })?;
-        Ok(Descriptor::new(&head.media_type, head.digest, head.size))
-    }
-
-    async fn put_blob(&self, bytes: &[u8], call: &Call) -> Result<()> {
-        let (host, repository) = self.at();
-        self.transport.put_blob(host, repository, &Digest::sha256(bytes), bytes, call).await
-    }
-
-    async fn add_item(&self, image: &Image, item: NewItem<'_>, journal: bool, call: &Call) -> Result<Added> {
+    async fn add_items(&self, adding: &[Adding<'_>], journal: bool, call: &Call) -> Vec<Result<Added>> {
         let (host, repository) = self.at();
         self.transport.announce_push(host, repository);
-        if journal { self.add_lossless(image, &item, call).await } else { self.add_plainly(image, &item, call).await }
+        match journal {
+            true => self.add_lossless(adding, call).await,
+            false => join_all(adding.iter().map(|adding| self.add_plainly(adding, call))).await,
+        }
     }
 }
 
@@ -285,6 +214,10 @@ fn note_more(found: &mut Journalled, more: bool) {
 impl Store for Tags {
     fn image<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Image>> {
         Box::pin(self.resolve(call))
+    }
+
+    fn document<'a>(&'a self, digest: &'a Digest, call: &'a Call) -> BoxFuture<'a, Result<Option<StoredManifest>>> {
+        Box::pin(async move { Ok(self.get(&digest.to_string(), call).await?.map(Into::into)) })
     }
 
     fn signature_image<'a>(
@@ -328,14 +261,13 @@ impl Store for Tags {
         Box::pin(self.read_blob(descriptor, cap, call))
     }
 
-    fn add<'a>(
+    fn add_all<'a>(
         &'a self,
-        image: &'a Image,
-        item: NewItem<'a>,
+        adding: &'a [Adding<'a>],
         journal: bool,
         call: &'a Call,
-    ) -> BoxFuture<'a, Result<Added>> {
-        Box::pin(self.add_item(image, item, journal, call))
+    ) -> BoxFuture<'a, Vec<Result<Added>>> {
+        Box::pin(self.add_items(adding, journal, call))
     }
 
     fn signature_reference(&self, subject: &Digest, suffix: &str) -> String {

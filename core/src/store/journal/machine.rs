@@ -90,10 +90,12 @@ pub enum Request {
         /// The exact bytes.
         bytes: Vec<u8>,
     },
-    /// List the journal's tags through [`Scan`](super::Scan). Answer: [`Answer::Listing`].
+    /// List the journal's tags. Answer: [`Answer::Listing`].
     ListJournal {
-        /// `Some`: `n=100&last=<this>`. `None`: without parameters.
-        last: Option<String>,
+        /// What the tags begin with; also the `last` of a list that begins right there.
+        prefix: String,
+        /// Without parameters: the whole list, for registries whose answer to the question was not good.
+        whole: bool,
     },
     /// GET a journal entry. Answer: [`Answer::Manifest`].
     GetJournalEntry {
@@ -152,8 +154,8 @@ pub enum Put {
 /// What a list of tags said.
 #[derive(Debug, Clone)]
 pub enum Listing {
-    /// The journal's names, and whether the list was read to its end.
-    Names(Vec<EntryName>, bool),
+    /// The tags with the prefix, perhaps with others among them, and whether the list was read to its end.
+    Tags(Vec<String>, bool),
     /// 400, 405, 413: perhaps it does not like the parameters.
     BadParameters(Error),
     /// 401, 403, 404: this registry does not list.
@@ -549,6 +551,16 @@ impl Machine {
         self.fail(error)
     }
 
+    /// Where it stores.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Tells the image's descriptor, which another question has answered; it saves a request from now on.
+    pub fn know_subject(&mut self, subject: &Descriptor) {
+        self.subject.get_or_insert_with(|| subject.clone());
+    }
+
     /// What was done so far.
     pub fn stages(&self) -> &Stages {
         &self.stages
@@ -911,7 +923,7 @@ impl Machine {
         if self.by_referrers() {
             Request::GetReferrers
         } else {
-            Request::ListJournal { last: (!self.whole_list).then(|| self.place.prefix()) }
+            Request::ListJournal { prefix: self.place.prefix(), whole: self.whole_list }
         }
     }
 
@@ -935,16 +947,16 @@ impl Machine {
                 (Request::GetReferrers, Answer::Referrers(None)) => {
                     self.unlisted = Some(Reason::NotListed);
                 }
-                (Request::ListJournal { last }, Answer::Listing(listing)) => match listing {
-                    Listing::Names(names, complete) => {
-                        let names: BTreeSet<EntryName> = names.into_iter().collect();
+                (Request::ListJournal { whole, .. }, Answer::Listing(listing)) => match listing {
+                    Listing::Tags(tags, complete) => {
+                        let names: BTreeSet<EntryName> = tags.iter().filter_map(|tag| self.place.parse(tag)).collect();
                         self.listed = names.into_iter().map(|name| Listed { name: Some(name), digest: None }).collect();
                         self.listed_at_all = true;
                         if !complete && self.degraded.is_none() {
                             self.degraded = Some(Reason::NotListed);
                         }
                     }
-                    Listing::BadParameters(_) if last.is_some() => relist = true,
+                    Listing::BadParameters(_) if !whole => relist = true,
                     Listing::BadParameters(error) | Listing::Forbidden(error) => {
                         self.unlisted = Some(Reason::ListingForbidden(error));
                     }

@@ -1,10 +1,11 @@
 //! The journal: why no signature is lost when many sign one image at once.
 //!
-//! [`Machine`] stores one signature without input or output; [`Place`] and [`Scan`] are the names it uses; [`Content`] and
+//! [`Machine`] stores one signature without input or output, [`Together`] several at once; [`Place`] and [`Scan`] are the names it uses; [`Content`] and
 //! [`Entry`] are the bytes. What verifying reads and what cleaning deletes follow from the same names and stand here.
 
 mod machine;
 mod names;
+mod together;
 mod union;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ pub use machine::{
     Outcome, Phase, Put, Reason, Reply, Request, Stages, Step, WINDOW_AHEAD, WINDOW_BACK, in_window, listed_referrers,
 };
 pub use names::{EntryId, EntryName, Kind, MAX_LISTED, MAX_PAGES, MAX_TAG, Place, Scan};
+pub use together::{JointBatch, Together};
 pub use union::{
     Content, Entry, JOURNAL_ID, JOURNAL_TIME, JOURNAL_TYPE, MAX_UNION, Union, item_id, layer_config, layer_identity,
 };

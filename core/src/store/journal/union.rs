@@ -6,7 +6,7 @@ use super::names::{EntryId, EntryName, Kind, Place, hex_time, parse_time};
 use crate::bundle::{legacy, referrer};
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
-use crate::oci::{Descriptor, Document, Index, IndexEntry, Manifest, media_type};
+use crate::oci::{Descriptor, Document, Index, Manifest, media_type};
 use crate::store::StoredManifest;
 
 /// Artifact type and configuration type of a journal entry where the registry keeps the list of referrers. Not cosign's
@@ -122,7 +122,8 @@ impl Content {
         self.items().into_iter().map(|item| item_id(kind, item)).collect()
     }
 
-    /// This content with `own` and `others` behind it, sorted by id: whoever merges the same gets the same bytes.
+    /// This content with `own` and `others`: whoever merges the same gets the same bytes. New layers stand behind those that
+    /// are there, sorted by id; entries of an index are sorted by digest.
     ///
     /// What is there stays, `own` comes before the others when there is not room for all.
     ///
@@ -173,8 +174,7 @@ impl Content {
                 })
             }
             Content::Index(index) => {
-                let mut index = index.clone().unwrap_or_else(Index::empty);
-                index.manifests.extend(added.values().cloned().map(IndexEntry::new));
+                let index = referrer::with_entries(index.as_ref(), added.values())?;
                 Ok(Union {
                     media_type: index.media_type.clone(),
                     bytes: index.to_json().into_bytes(),

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use self::folder::{FileError, Folder};
-use super::{Added, BoxFuture, Image, Journalled, NewItem, Protection, Referring, Store, StoredManifest};
+use super::{Added, Adding, BoxFuture, Image, Journalled, NewItem, Protection, Referring, Store, StoredManifest};
 use crate::bundle::{legacy, referrer};
 use crate::call::Call;
 use crate::digest::Digest;
@@ -228,19 +228,13 @@ impl Layout {
             // A child of an index, by digest: it has no entry of its own.
             let digest = self.image.digest().cloned();
             let digest = digest.ok_or_else(|| self.error(Code::Internal, "a reference without digest has no entry"))?;
-            let path = ["blobs", digest.algorithm_name(), digest.hex()];
-            let bytes = folder.read(&path, MAX_DOCUMENT).map_err(|e| self.file_error("the image's manifest", e))?;
+            let bytes = self.read_document(&folder, &digest)?;
             let bytes = bytes
                 .ok_or_else(|| self.error(Code::ImageNotFound, format_args!("the layout has no blob {digest}")))?;
-            if !digest.matches(&bytes) {
-                return Err(self.error(
-                    Code::Content,
-                    format_args!("blob {digest} was changed, its content has another digest: {DAMAGED}"),
-                ));
-            }
             let document = Document::parse(&bytes, None).map_err(|e| e.context(&self.image))?;
             let descriptor = Some(Descriptor::new(document.media_type(), digest.clone(), bytes.len() as u64));
-            return Ok(Image { digest, descriptor, identity: String::new(), needs_name: false });
+            let children = Some(document.children());
+            return Ok(Image { digest, descriptor, identity: String::new(), needs_name: false, children });
         };
         let descriptor = &entry.descriptor;
         let bytes = self.read_blob(&folder, descriptor, MAX_DOCUMENT)?;
@@ -263,7 +257,21 @@ impl Layout {
             descriptor: Some(whole),
             identity,
             needs_name: entry.annotation(REF_NAME).is_none() && self.new_name.is_none(),
+            children: Some(document.children()),
         })
+    }
+
+    /// A manifest or index that only its digest names.
+    fn read_document(&self, folder: &Folder, digest: &Digest) -> Result<Option<Vec<u8>>> {
+        let path = ["blobs", digest.algorithm_name(), digest.hex()];
+        let bytes = folder.read(&path, MAX_DOCUMENT).map_err(|e| self.file_error(&format!("blob {digest}"), e))?;
+        if bytes.as_ref().is_some_and(|bytes| !digest.matches(bytes)) {
+            return Err(self.error(
+                Code::Content,
+                format_args!("blob {digest} was changed, its content has another digest: {DAMAGED}"),
+            ));
+        }
+        Ok(bytes)
     }
 
     fn read_signature_image(
@@ -291,33 +299,56 @@ impl Layout {
         }))
     }
 
-    async fn write(&self, image: &Image, item: NewItem<'_>, call: &Call) -> Result<Added> {
+    /// All of them in one change of `index.json`, or none.
+    async fn write(&self, adding: &[Adding<'_>], call: &Call) -> Result<Vec<Added>> {
         let folder = self.open()?;
         let _lock = self.lock(&folder, call).await?;
         let mut index = self.index(&folder)?;
-        let subject = &image.digest;
-        let renamed = self.name_image(&mut index, subject)?;
-        let (added, place, blobs) = match item {
+        let (mut blobs, mut all) = (Vec::new(), Vec::new());
+        let mut changed = self.name_image(&mut index)?;
+        for adding in adding {
+            let added = self.write_item(&folder, &mut index, adding, &mut blobs)?;
+            changed |= added.added;
+            all.push(added);
+        }
+        if changed || !blobs.iter().all(|bytes| holds(&folder, bytes)) {
+            self.put(&folder, &blobs, index.to_json().as_bytes())?;
+        }
+        Ok(all)
+    }
+
+    /// Enters one signature into `index`; what it refers to goes into `blobs`.
+    fn write_item(
+        &self,
+        folder: &Folder,
+        index: &mut Index,
+        adding: &Adding<'_>,
+        blobs: &mut Vec<Vec<u8>>,
+    ) -> Result<Added> {
+        let (image, subject) = (adding.image, &adding.image.digest);
+        let (added, place) = match &adding.item {
             NewItem::Layer { signature, key, suffix, docker } => {
                 let place = self.signature_reference(subject, suffix);
-                let stored = self.read_signature_image(&folder, &index, subject, suffix)?;
+                let stored = self.read_signature_image(folder, index, subject, suffix)?;
                 let existing =
                     stored.map(|stored| Manifest::parse(&stored.bytes, Some(&stored.media_type))).transpose();
                 let existing = existing.map_err(|e| e.context("the signature image that is there"))?;
                 let layers = existing.as_ref().map_or(&[][..], |existing| &existing.layers);
                 legacy::check_layer_count(layers.len())?;
+                blobs.push(signature.payload.clone());
                 if legacy::is_duplicate(layers, signature, key) {
-                    (false, place, vec![signature.payload.clone()])
+                    (false, place)
                 } else {
-                    let made = legacy::append(existing.as_ref(), signature, docker)?;
+                    let made = legacy::append(existing.as_ref(), signature, *docker)?;
                     let mut descriptor = Descriptor::of(&made.media_type, &made.manifest);
                     descriptor.annotations.insert(KIND.to_owned(), KIND_SIGNATURES.to_owned());
                     descriptor.annotations.insert(REF_NAME.to_owned(), legacy::tag(subject, suffix));
-                    match self.find_signatures(&index, subject, suffix)? {
+                    match self.find_signatures(index, subject, suffix)? {
                         Some(at) => index.replace_entry(at, descriptor),
                         None => index.manifests.push(IndexEntry::new(descriptor)),
                     }
-                    (true, place, vec![signature.payload.clone(), made.config, made.manifest])
+                    blobs.extend([made.config, made.manifest]);
+                    (true, place)
                 }
             }
             NewItem::Bundle { json, predicate_type } => {
@@ -326,12 +357,10 @@ impl Layout {
                 let made = referrer::image(json, predicate_type, of, &rfc3339::utc(now));
                 let place = self.pinned(&made.entry.digest);
                 index.manifests.push(IndexEntry::new(made.entry));
-                (true, place, vec![json.to_vec(), referrer::CONFIG.to_vec(), made.manifest])
+                blobs.extend([json.to_vec(), referrer::CONFIG.to_vec(), made.manifest]);
+                (true, place)
             }
         };
-        if renamed || added || !blobs.iter().all(|bytes| holds(&folder, bytes)) {
-            self.put(&folder, &blobs, index.to_json().as_bytes())?;
-        }
         Ok(Added { place, added, protection: Protection::Stored })
     }
 
@@ -372,18 +401,17 @@ impl Layout {
     }
 
     /// Gives the image's entry the kind by which cosign finds it, and the name the caller asked for.
-    fn name_image(&self, index: &mut Index, subject: &Digest) -> Result<bool> {
-        if let Some(name) = &self.new_name {
-            let taken =
-                |entry: &IndexEntry| entry.annotation(REF_NAME) == Some(name) && entry.descriptor.digest != *subject;
-            if index.manifests.iter().any(taken) {
-                return Err(self.error(Code::Argument, format_args!("another image of the layout is named {name:?}")));
-            }
-        }
+    fn name_image(&self, index: &mut Index) -> Result<bool> {
         let entry = match self.find(index)? {
             Some(entry) => entry.clone(),
             None => return Ok(false),
         };
+        if let Some(name) = &self.new_name {
+            let other = |other: &IndexEntry| other.descriptor.digest != entry.descriptor.digest;
+            if index.manifests.iter().any(|taken| taken.annotation(REF_NAME) == Some(name) && other(taken)) {
+                return Err(self.error(Code::Argument, format_args!("another image of the layout is named {name:?}")));
+            }
+        }
         let Some(entry) = index.manifests.iter_mut().find(|other| **other == entry) else { return Ok(false) };
         let mut changed = false;
         if entry.annotation(KIND).is_none() {
@@ -527,6 +555,13 @@ impl Store for Layout {
         Box::pin(async { self.read_image() })
     }
 
+    fn document<'a>(&'a self, digest: &'a Digest, _call: &'a Call) -> BoxFuture<'a, Result<Option<StoredManifest>>> {
+        Box::pin(async move {
+            let bytes = self.read_document(&self.open()?, digest)?;
+            Ok(bytes.map(|bytes| StoredManifest { bytes, media_type: String::new(), digest: digest.clone() }))
+        })
+    }
+
     fn signature_image<'a>(
         &'a self,
         subject: &'a Digest,
@@ -586,14 +621,18 @@ impl Store for Layout {
         })
     }
 
-    fn add<'a>(
+    fn add_all<'a>(
         &'a self,
-        image: &'a Image,
-        item: NewItem<'a>,
+        adding: &'a [Adding<'a>],
         _journal: bool,
         call: &'a Call,
-    ) -> BoxFuture<'a, Result<Added>> {
-        Box::pin(self.write(image, item, call))
+    ) -> BoxFuture<'a, Vec<Result<Added>>> {
+        Box::pin(async move {
+            match self.write(adding, call).await {
+                Ok(added) => added.into_iter().map(Ok).collect(),
+                Err(error) => adding.iter().map(|_| Err(error.clone())).collect(),
+            }
+        })
     }
 
     fn signature_reference(&self, subject: &Digest, suffix: &str) -> String {
