@@ -67,6 +67,23 @@ impl World {
         assert_eq!(self.registry.tag(repository, "v1").as_deref(), Some(IMAGE));
     }
 
+    /// Pushes an index `repository:all` of two images; its name, and theirs by digest.
+    fn push_index(&self, repository: &str) -> (String, Vec<String>) {
+        self.push(repository);
+        let base = self.reference(repository);
+        let (image, other, index) = (format!("{base}:v1"), format!("{base}:v2"), format!("{base}:all"));
+        let label = ["mutate", &image, "--label", "of=another", "-t", &other];
+        self.sandbox.run("crane", label).success();
+        self.sandbox.run("crane", ["index", "append", "-m", &image, "-m", &other, "-t", &index]).success();
+        let manifest = self.sandbox.run("crane", ["manifest", &index]).success();
+        let manifest: Value = serde_json::from_str(&manifest.stdout).unwrap();
+        let entries = manifest["manifests"].as_array().unwrap();
+        let children: Vec<String> =
+            entries.iter().map(|entry| format!("{base}@{}", entry["digest"].as_str().unwrap())).collect();
+        assert_eq!(children.len(), 2);
+        (index, children)
+    }
+
     fn copy(&self, from: &str, to: &str) {
         let policy = self.sandbox.arg("accept.json");
         let flags = ["--policy", &policy, "copy", "--src-tls-verify=false", "--dest-tls-verify=false"];
@@ -447,6 +464,24 @@ fn an_index_and_its_image_signed_by_us_are_verified_by_every_peer() {
     assert_eq!(world.we_verify(&index, &pair.key.public_key()), 1);
 }
 
+/// `cosign sign -r`: the index and each image it leads to, each verified for itself.
+#[test]
+fn an_index_and_its_children_signed_by_us_at_once_are_verified_by_every_peer() {
+    let world = World::new();
+    let pair = world.our_pair("pair", KeyAlgorithm::EcdsaP256, KeyFormat::Sigstore);
+    let (index, children) = world.push_index("multi");
+    let options = SignOptions { recursive: true, ..SignOptions::default() };
+    let signed = world.client.sign(&reference(&index), &pair.key, &options, &Call::new()).unwrap();
+    assert_eq!(signed.signatures().len(), 1 + children.len());
+    for image in children.iter().chain([&index]) {
+        for peer in [Peer::Cosign2, Peer::Cosign3] {
+            assert_eq!(payloads(&world.cosign_verify(peer, &[image], &pair.public).success()).len(), 1);
+        }
+        assert_eq!(world.we_verify(image, &pair.key.public_key()), 1);
+    }
+    world.skopeo_verify(&index, &pair.public, &["--all"]).success();
+}
+
 // --- theirs, verified by us -------------------------------------------------------------------------------------------
 
 #[test]
@@ -499,6 +534,28 @@ fn an_index_signed_by_cosign_is_verified_by_us() {
     world.cosign_sign(Peer::Cosign2, &index, &pair, &[], &[]).success();
     assert_eq!(world.we_verify(&index, &pair.key.public_key()), 1);
     assert_eq!(world.we_refuse(&image, &pair.key.public_key()), Code::NoSignatures);
+}
+
+#[test]
+fn what_cosign_signs_recursively_is_verified_by_us_and_is_what_we_sign() {
+    let world = World::new();
+    for peer in [Peer::Cosign2, Peer::Cosign3] {
+        let pair = world.their_pair(peer, peer.name());
+        let (index, children) = world.push_index(peer.name());
+        let mut arguments = strings(["sign", "-r", "--key", &pair.private, "--tlog-upload=false", "-y"]);
+        if peer == Peer::Cosign3 {
+            arguments.extend(strings(["--new-bundle-format=false", "--use-signing-config=false"]));
+        }
+        arguments.push(index.clone());
+        world.sandbox.run(peer.name(), arguments).success();
+        for image in children.iter().chain([&index]) {
+            assert_eq!(world.we_verify(image, &pair.key.public_key()), 1, "{peer:?} {image}");
+        }
+        // Signed again by us nothing is new: it is the same payload for the same images.
+        let options = SignOptions { recursive: true, ..SignOptions::default() };
+        let signed = world.client.sign(&reference(&index), &pair.key, &options, &Call::new()).unwrap();
+        assert_eq!((signed.signatures().len(), signed.added()), (1 + children.len(), false), "{}", signed.json());
+    }
 }
 
 /// Every kind of key that cosign imports: it signs, we verify; we import the same key, sign, and cosign verifies.

@@ -130,35 +130,6 @@ fn verifying_takes_the_fewest_requests() {
 }
 
 #[test]
-fn signing_takes_the_fewest_requests_that_lose_nothing() {
-    let (registry, digest, client) = known(false);
-    let image = at(&registry, &digest);
-    for (format, by_digest, by_tag) in [(Format::Legacy, 7, 9), (Format::Bundle, 8, 8)] {
-        let mark = registry.mark();
-        sign(&client, &image, 0, format).unwrap();
-        assert_eq!(registry.since(mark).len(), by_digest, "{:?}", registry.since(mark));
-        let mark = registry.mark();
-        // The second legacy signature needs a second configuration.
-        sign(&client, &at(&registry, "v1"), 1, format).unwrap();
-        assert_eq!(registry.since(mark).len(), by_tag, "{:?}", registry.since(mark));
-    }
-    let (registry, digest, client) = known(true);
-    let image = at(&registry, &digest);
-    for (format, by_digest) in [(Format::Legacy, 8), (Format::Bundle, 4)] {
-        let mark = registry.mark();
-        sign(&client, &image, 0, format).unwrap();
-        assert_eq!(registry.since(mark).len(), by_digest, "{:?}", registry.since(mark));
-    }
-    // Without a journal, as other tools do.
-    let (registry, digest, client) = known(false);
-    let plain = SignOptions { journal: false, ..Default::default() };
-    let mark = registry.mark();
-    let signed = client.sign(&at(&registry, &digest), key(0), &plain, &Call::new()).unwrap();
-    assert_eq!(registry.since(mark).len(), 4, "{:?}", registry.since(mark));
-    assert_eq!(signed.protection().name(), "stored_unprotected");
-}
-
-#[test]
 fn sixteen_signers_at_once_lose_nothing_where_plain_ones_lose_almost_all() {
     let run = |format: Format, journal: bool| {
         let registry = Arc::new(Registry::start());

@@ -1,11 +1,13 @@
 //! The verbs: sign, verify, resolve, triangulate. Each file reads as the recipe of one verb.
 
 pub mod blocking;
+mod nodes;
 #[cfg(feature = "oci-client")]
 mod oci_client;
 mod options;
 mod resolve;
 mod sign;
+mod signed;
 mod verify;
 
 use std::future::Future;
@@ -14,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 pub use options::{ClientOptions, Format, SignOptions, TriangulateOptions, VerifyOptions, parse_tag_suffix};
-pub use sign::{Signed, StoredSignature};
+pub use signed::{Signed, StoredSignature};
 
 use crate::error::{Code, Error, Result};
 use crate::oci::ImageRef;

@@ -293,6 +293,9 @@ pub struct SignOptions {
     pub layout_tag: Option<String>,
     /// The suffix of the signature tag: `.sig`, or `.cosign` as in 2021.
     pub tag_suffix: Option<String>,
+    /// For an index: signs everything that it leads to as well, each image for itself; cosign's `--recursive`. At most 1,000
+    /// images, four levels deep.
+    pub recursive: bool,
 }
 
 impl Default for SignOptions {
@@ -305,6 +308,7 @@ impl Default for SignOptions {
             docker_media_types: false,
             layout_tag: None,
             tag_suffix: None,
+            recursive: false,
         }
     }
 }
