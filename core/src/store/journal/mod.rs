@@ -3,8 +3,11 @@
 //! [`Machine`] stores one signature without input or output, [`Together`] several at once; [`Place`] and [`Scan`] are the names it uses; [`Content`] and
 //! [`Entry`] are the bytes. What verifying reads and what cleaning deletes follow from the same names and stand here.
 
+mod job;
+mod listed;
 mod machine;
 mod names;
+mod protocol;
 mod together;
 mod union;
 
@@ -13,11 +16,11 @@ use std::collections::BTreeSet;
 use crate::bundle::legacy;
 use crate::oci::Descriptor;
 
-pub use machine::{
-    Answer, Batch, BundleManifest, Capability, Duplicate, Job, Listed, Listing, MAX_ROUNDS, MAX_WAITS, Machine,
-    Outcome, Phase, Put, Reason, Reply, Request, Stages, Step, WINDOW_AHEAD, WINDOW_BACK, in_window, listed_referrers,
-};
+pub use job::{BundleManifest, Duplicate, Job};
+pub use listed::{Listed, WINDOW_AHEAD, WINDOW_BACK, in_window, listed_referrers};
+pub use machine::{MAX_ROUNDS, MAX_WAITS, Machine};
 pub use names::{EntryId, EntryName, Kind, MAX_LISTED, MAX_PAGES, MAX_TAG, Place, Scan};
+pub use protocol::{Answer, Batch, Capability, Listing, Outcome, Phase, Put, Reason, Reply, Request, Stages, Step};
 pub use together::{JointBatch, Together};
 pub use union::{
     Content, Entry, JOURNAL_ID, JOURNAL_TIME, JOURNAL_TYPE, MAX_UNION, Union, item_id, layer_config, layer_identity,

@@ -7,7 +7,8 @@
 //!   it only has to follow the own writes.
 //! - Until something is written that others see, one that cannot go on ends all. What is known before is never half done.
 
-use super::machine::{Answer, Batch, Machine, Outcome, Phase, Reply, Request, Step};
+use super::machine::Machine;
+use super::protocol::{Answer, Batch, Outcome, Phase, Reply, Request, Step};
 use crate::error::{Code, Error, Result};
 
 /// Requests to send together, of several machines.
