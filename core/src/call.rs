@@ -55,6 +55,13 @@ impl Call {
         self
     }
 
+    /// The same call, ending `timeout` from now if its own deadline is not earlier.
+    #[must_use]
+    pub fn at_most(&self, timeout: Duration) -> Self {
+        let soon = Instant::now().checked_add(timeout);
+        Call { deadline: self.deadline.into_iter().chain(soon).min(), cancel: self.cancel.clone() }
+    }
+
     /// When the call ends, if it has a deadline.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline

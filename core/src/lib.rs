@@ -69,6 +69,8 @@ pub mod store;
 #[cfg(feature = "client")]
 pub use client::blocking;
 #[cfg(feature = "client")]
+pub use client::{Batch, BatchOptions, BatchResult};
+#[cfg(feature = "client")]
 pub use client::{Client, ClientOptions, Format, SignOptions, Signed, TriangulateOptions, VerifyOptions};
 /// The version of oci-client whose types [`registry::OciClient`] and the conversions take.
 #[cfg(feature = "oci-client")]

@@ -2,10 +2,14 @@
 
 use std::future::Future;
 use std::sync::OnceLock;
+use std::task::Poll;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::{ClientOptions, SignOptions, Signed, TriangulateOptions, VerifyOptions, run_local};
+use super::{
+    BatchOptions, BatchResult, ClientOptions, SignOptions, Signed, TriangulateOptions, VerifyOptions, run_local,
+};
 use crate::call::Call;
 use crate::error::{Code, Error, Result};
 use crate::key::PrivateKey;
@@ -13,17 +17,19 @@ use crate::oci::ImageRef;
 use crate::verify::{Policy, Verification, Verified};
 
 /// [`super::Client`], blocking. Layouts are worked on in place; a runtime of one thread, the caller's, is made when a
-/// registry is first touched. Do not use it inside an async runtime.
+/// registry is first touched. Batches have a thread beside it, so that they go on while the caller looks at a result. Do
+/// not use it inside an async runtime.
 #[derive(Debug)]
 pub struct Client {
     client: super::Client,
     runtime: OnceLock<Runtime>,
+    batches: OnceLock<Runtime>,
 }
 
 impl Client {
     /// A client with these options.
     pub fn new(options: ClientOptions) -> Result<Client> {
-        Ok(Client { client: super::Client::new(options)?, runtime: OnceLock::new() })
+        Ok(Client { client: super::Client::new(options)?, runtime: OnceLock::new(), batches: OnceLock::new() })
     }
 
     fn run<T>(&self, image: &ImageRef, future: impl Future<Output = Result<T>>) -> Result<T> {
@@ -35,14 +41,7 @@ impl Client {
 
     /// The runtime, made once. Threads may block on it at the same time: one of them drives the sockets for all.
     fn runtime(&self) -> Result<&Runtime> {
-        if let Some(runtime) = self.runtime.get() {
-            return Ok(runtime);
-        }
-        let made = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| Error::new(Code::Internal, format!("cannot start the network runtime: {e}")))?;
-        Ok(self.runtime.get_or_init(|| made))
+        once(&self.runtime, &mut Builder::new_current_thread())
     }
 
     /// See [`super::Client::resolve`].
@@ -69,5 +68,54 @@ impl Client {
         call: &Call,
     ) -> Result<Verified<Verification>> {
         self.run(image, self.client.verify(image, policy, options, call))
+    }
+
+    /// See [`super::Client::verify_images`].
+    pub fn verify_images<I>(
+        &self,
+        references: I,
+        policy: &Policy,
+        options: &VerifyOptions,
+        batch: &BatchOptions,
+        call: &Call,
+    ) -> Result<Batch<'_, I::IntoIter>>
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let batch = self.client.verify_images(references, policy, options, batch, call)?;
+        let runtime = || Ok(once(&self.batches, Builder::new_multi_thread().worker_threads(1))?.handle().clone());
+        Ok(Batch(batch.on(runtime)))
+    }
+}
+
+fn once<'a>(slot: &'a OnceLock<Runtime>, builder: &mut Builder) -> Result<&'a Runtime> {
+    if let Some(runtime) = slot.get() {
+        return Ok(runtime);
+    }
+    let made = builder
+        .enable_all()
+        .build()
+        .map_err(|e| Error::new(Code::Internal, format!("cannot start the network runtime: {e}")))?;
+    Ok(slot.get_or_init(|| made))
+}
+
+/// The results of [`Client::verify_images`], each as soon as it is known; dropping it stops what is under way.
+#[derive(Debug)]
+pub struct Batch<'a, I>(super::BatchOf<'a, I>);
+
+impl<I> Iterator for Batch<'_, I>
+where
+    I: Iterator,
+    I::Item: Into<String>,
+{
+    type Item = BatchResult;
+
+    fn next(&mut self) -> Option<BatchResult> {
+        loop {
+            if let Poll::Ready(result) = self.0.wait(Duration::MAX) {
+                return result;
+            }
+        }
     }
 }

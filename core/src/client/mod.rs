@@ -1,5 +1,6 @@
-//! The verbs: sign, verify, resolve, triangulate. Each file reads as the recipe of one verb.
+//! The verbs: sign, verify (one image or many), resolve, triangulate. Each file reads as the recipe of one verb.
 
+mod batch;
 pub mod blocking;
 mod nodes;
 #[cfg(feature = "oci-client")]
@@ -15,6 +16,7 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
+pub use batch::{Batch, BatchOf, BatchOptions, BatchResult};
 pub use options::{ClientOptions, Format, SignOptions, TriangulateOptions, VerifyOptions, parse_tag_suffix};
 pub use signed::{Signed, StoredSignature};
 

@@ -34,7 +34,7 @@ impl Transport {
     /// Whether a repository's registry keeps lists of referrers, as far as it is known.
     pub fn has_referrers(&self, host: &str, repository: &str) -> Option<bool> {
         let key = (canonical_host(host), repository.to_owned());
-        lock(&self.state).capabilities.get(&key).and_then(Capabilities::referrers)
+        lock(&self.state).capabilities.get(&key).and_then(|known| known.referrers())
     }
 
     pub(super) fn capabilities(&self, ask: &Ask<'_>) -> Capabilities {
@@ -44,6 +44,6 @@ impl Transport {
 
     pub(super) fn learn(&self, ask: &Ask<'_>, what: impl FnOnce(&mut Capabilities)) {
         let key = (canonical_host(ask.host), ask.repository.to_owned());
-        what(lock(&self.state).capabilities.entry(key).or_default());
+        what(lock(&self.state).capabilities.get_or_default(key));
     }
 }

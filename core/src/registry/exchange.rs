@@ -38,7 +38,7 @@ impl Transport {
             };
             let response = match self.exchange(ask, &base, &url, authorization.as_ref(), call).await {
                 Err(failure) if failure.plain && self.may_fall_back(&host, &base) => {
-                    lock(&self.state).plain.insert(host.clone());
+                    lock(&self.state).plain.insert(host.clone(), ());
                     base = self.base(ask, &host)?;
                     url = self.start(ask, &base)?;
                     continue;
@@ -55,7 +55,9 @@ impl Transport {
                 }
                 401 => {
                     let used_fresh = authorization.as_ref().is_some_and(|used| used.fresh);
-                    if used_fresh || spent {
+                    // Asked and nothing to say: what it asked for was forgotten among too many hosts.
+                    let speechless = asked && authorization.is_none();
+                    if used_fresh || spent || speechless {
                         return Ok((response, url));
                     }
                     spent = authorization.is_some();
@@ -99,13 +101,18 @@ impl Transport {
     /// The first request to a host goes alone, until it is known what the host asks for: else a batch of k requests
     /// would be refused k times. That only saves requests, so nobody waits for it longer than a moment: it may be the
     /// one that gets no answer. `None` once the host was heard.
-    async fn first_contact(&self, ask: &Ask<'_>, host: &str, call: &Call) -> Result<Option<FirstContact<'_>>> {
+    pub(super) async fn first_contact(
+        &self,
+        ask: &Ask<'_>,
+        host: &str,
+        call: &Call,
+    ) -> Result<Option<FirstContact<'_>>> {
         let gate = {
             let mut state = lock(&self.state);
             if state.met.contains(host) {
                 return Ok(None);
             }
-            state.greetings.entry(host.to_owned()).or_default().clone()
+            state.greetings.get_or_default(host.to_owned()).clone()
         };
         let turn = tokio::time::timeout(limits::FIRST_CONTACT, gate.lock_owned());
         let late = || ask.late("the registry did not answer another request", limits::FIRST_BYTE);
@@ -247,7 +254,7 @@ impl Drop for FirstContact<'_> {
     fn drop(&mut self) {
         let mut state = lock(&self.transport.state);
         state.greetings.remove(&self.host);
-        state.met.insert(std::mem::take(&mut self.host));
+        state.met.insert(std::mem::take(&mut self.host), ());
     }
 }
 

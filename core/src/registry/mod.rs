@@ -17,6 +17,7 @@ pub mod limits;
 mod answer;
 mod auth;
 mod blobs;
+pub(crate) mod bounded;
 mod capabilities;
 mod certs;
 // Public for the fuzz targets alone.

@@ -11,11 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use super::bounded::Bounded;
 use super::realm::is_private_ip;
 
-/// Names that led into a private network when the registry itself was looked up.
+/// Names that led into a private network when the registry itself was looked up. One that is forgotten is noted again when
+/// it is looked up for the next connection; until then its neighbours count as strangers.
 #[derive(Clone, Default)]
-pub(super) struct PrivateNames(Arc<Mutex<HashSet<String>>>);
+pub(super) struct PrivateNames(Arc<Mutex<Bounded<String, ()>>>);
 
 impl PrivateNames {
     pub(super) fn contains(&self, name: &str) -> bool {
@@ -23,7 +25,7 @@ impl PrivateNames {
     }
 
     fn insert(&self, name: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), ());
     }
 }
 

@@ -36,6 +36,15 @@ pub(super) struct Token {
     pub(super) ends: Instant,
 }
 
+/// The turn of those who want the same token or credential, and how it went for the last one who asked in vain.
+pub(super) type Gate = tokio::sync::Mutex<Option<Failed>>;
+
+pub(super) struct Failed {
+    error: Error,
+    scope: Scope,
+    at: Instant,
+}
+
 /// An `Authorization` value, and whether it was made for this very request.
 pub(super) struct Authorization {
     pub(super) value: Zeroizing<String>,
@@ -96,7 +105,7 @@ impl Transport {
         if let Some(known) = known(name) {
             return Ok(known);
         }
-        let gate = lock(&self.state).gates.entry(format!("{name} {host}")).or_default().clone();
+        let gate = lock(&self.state).gates.get_or_default(format!("{name} {host}")).clone();
         let late = || ask.late("no credential was found", limits::WHOLE_CALL);
         let _turn =
             bounded(call, limits::WHOLE_CALL, late, gate.lock()).await.map_err(|error| in_flight(ask, error))?;
@@ -168,7 +177,7 @@ impl Transport {
             None => ask.repository.to_owned(),
         };
         let cached = || {
-            let state = lock(&self.state);
+            let mut state = lock(&self.state);
             [Scope::Delete, Scope::PullPush, Scope::Pull].into_iter().filter(|scope| *scope >= ask.scope).find_map(
                 |scope| {
                     let token = state.tokens.get(&(host.to_owned(), repositories.clone(), scope))?;
@@ -179,16 +188,28 @@ impl Transport {
         if let Some(value) = cached() {
             return Ok((value, false));
         }
-        let gate = lock(&self.state).gates.entry(host.to_owned()).or_default().clone();
+        let gate = lock(&self.state).gates.get_or_default(format!("{host} {repositories}")).clone();
         let late = || ask.late("no token was fetched", limits::WHOLE_CALL);
-        let _turn =
+        let since = Instant::now();
+        let mut turn =
             bounded(call, limits::WHOLE_CALL, late, gate.lock()).await.map_err(|error| in_flight(ask, error))?;
         if let Some(value) = cached() {
             return Ok((value, false));
         }
         let pushing = lock(&self.state).pushing.contains(&(host.to_owned(), ask.repository.to_owned()));
         let scope = if pushing { ask.scope.max(Scope::PullPush) } else { ask.scope };
-        let (value, life) = self.fetch_token(ask, host, base, realm, service, scope, credential, call).await?;
+        // What waited here while somebody asked in vain for the same has its answer, too: in a batch hundreds wait.
+        match turn.as_ref() {
+            Some(failed) if failed.at >= since && failed.scope == scope => return Err(failed.error.clone()),
+            _ => {}
+        }
+        let fetched = self.fetch_token(ask, host, base, realm, service, scope, credential, call).await;
+        let (value, life) = fetched.inspect_err(|error| {
+            // That this call was stopped says nothing to the others.
+            if call.check().is_ok() {
+                *turn = Some(Failed { error: error.clone(), scope, at: Instant::now() });
+            }
+        })?;
         let value = Arc::new(value);
         if let Some(ends) = Instant::now().checked_add(life.saturating_sub(limits::TOKEN_MARGIN)) {
             let token = Token { value: value.clone(), ends };

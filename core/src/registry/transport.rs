@@ -1,6 +1,5 @@
 //! The connection pool and its memory: clients, credentials, tokens for any number of registries.
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +10,7 @@ use reqwest::header::HeaderValue;
 use url::Url;
 
 use super::auth::{Credential, canonical_host};
+use super::bounded::Bounded;
 use super::capabilities::Capabilities;
 use super::certs::HostCertificates;
 use super::docker_config::DockerConfig;
@@ -21,7 +21,7 @@ use super::realm;
 use super::request::Scope;
 use super::resolve::{PrivateNames, Resolver};
 use super::tls::{self, ClientCertificate, Setup, Trust};
-use super::token::{Asked, Token};
+use super::token::{Asked, Gate, Token};
 use crate::error::{Code, Error, Result};
 
 /// What a [`Transport`] needs to know; all empty is fine.
@@ -76,7 +76,7 @@ impl fmt::Debug for TransportOptions {
 /// sockets come with the first request.
 pub struct Transport {
     pub(super) options: TransportOptions,
-    clients: Mutex<HashMap<Place, reqwest::Client>>,
+    clients: Mutex<Bounded<Place, reqwest::Client>>,
     private: PrivateNames,
     pub(super) state: Mutex<State>,
     // Takes the place of our own requests.
@@ -101,22 +101,23 @@ impl fmt::Debug for Transport {
     }
 }
 
+/// What was learned; every map forgets what was not used for long, so that a client may live for years.
 #[derive(Default)]
 pub(super) struct State {
     // Hosts that were heard once, and the turns of those who wait for that.
-    pub(super) met: HashSet<String>,
-    pub(super) greetings: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
+    pub(super) met: Bounded<String, ()>,
+    pub(super) greetings: Bounded<String, Arc<tokio::sync::Mutex<()>>>,
     // What helper programs said, by host and helper.
-    pub(super) helped: HashMap<(String, String), Option<Credential>>,
-    pub(super) certificates: HashMap<String, Arc<HostCertificates>>,
-    pub(super) capabilities: HashMap<(String, String), Capabilities>,
+    pub(super) helped: Bounded<(String, String), Option<Credential>>,
+    pub(super) certificates: Bounded<String, Arc<HostCertificates>>,
+    pub(super) capabilities: Bounded<(String, String), Capabilities, 2048>,
     // Loopback hosts that answered the TLS greeting in plain text.
-    pub(super) plain: HashSet<String>,
-    pub(super) challenges: HashMap<String, Asked>,
-    pub(super) tokens: HashMap<(String, String, Scope), Token>,
-    // One token request at a time per host: a parallel batch needs one token, not one each.
-    pub(super) gates: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
-    pub(super) pushing: HashSet<(String, String)>,
+    pub(super) plain: Bounded<String, ()>,
+    pub(super) challenges: Bounded<String, Asked>,
+    pub(super) tokens: Bounded<(String, String, Scope), Token>,
+    // One question at a time for the same token or credential: a parallel batch needs one, not one each.
+    pub(super) gates: Bounded<String, Arc<Gate>, 2048>,
+    pub(super) pushing: Bounded<(String, String), ()>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -161,7 +162,7 @@ impl Transport {
 
     /// Tells that `repository` will be written to, so that the first token already allows it: one token instead of two.
     pub fn announce_push(&self, host: &str, repository: &str) {
-        lock(&self.state).pushing.insert((canonical_host(host), repository.to_owned()));
+        lock(&self.state).pushing.insert((canonical_host(host), repository.to_owned()), ());
     }
 
     /// The certificates that folders hold for a host, read at the first look.
@@ -230,5 +231,56 @@ impl Transport {
         };
         clients.insert(place, client.clone());
         Ok(client)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::super::request::Ask;
+    use super::*;
+    use crate::call::Call;
+    use reqwest::Method;
+    use std::time::Instant;
+
+    #[test]
+    fn a_client_that_met_a_hundred_thousand_repositories_remembers_a_few() {
+        let transport = Transport::new(TransportOptions::default()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let ends = Instant::now() + Duration::from_secs(60);
+        for n in 0..100_000 {
+            let (host, repository) = (format!("r{n}.example"), format!("team/app{n}"));
+            let ask = Ask::new(Method::GET, &host, &repository, String::new(), "GET".to_owned());
+            // As the first request to a host does; what it learns is written down where the answers are read.
+            runtime.block_on(async { drop(transport.first_contact(&ask, &host, &Call::new()).await.unwrap()) });
+            transport.announce_push(&host, &repository);
+            transport.learn(&ask, |known| known.set_referrers(true));
+            let token = Token { value: Arc::new("t".to_owned().into()), ends };
+            let mut state = lock(&transport.state);
+            state.tokens.insert((host.clone(), repository.clone(), Scope::Pull), token);
+            state.gates.get_or_default(format!("{host} {repository}"));
+            state.challenges.insert(host.clone(), Asked::Basic);
+            state.helped.insert((host.clone(), "helper".to_owned()), None);
+            state.certificates.insert(host.clone(), Arc::default());
+            state.plain.insert(host, ());
+        }
+        let state = lock(&transport.state);
+        let small = [
+            state.met.len(),
+            state.helped.len(),
+            state.certificates.len(),
+            state.plain.len(),
+            state.challenges.len(),
+            state.tokens.len(),
+            state.pushing.len(),
+        ];
+        assert!(small.iter().all(|count| (512..=1024).contains(count)), "{small:?}");
+        let large = [state.capabilities.len(), state.gates.len()];
+        assert!(large.iter().all(|count| (2048..=4096).contains(count)), "{large:?}");
+        assert_eq!(state.greetings.len(), 0);
+        drop(state);
+        // What was met last is still known.
+        assert_eq!(transport.has_referrers("r99999.example", "team/app99999"), Some(true));
+        assert_eq!(transport.has_referrers("r0.example", "team/app0"), None);
     }
 }
