@@ -150,6 +150,11 @@ extern "C" {
 #endif
 
 /**
+ * How much cosign_verify_images does at once: a builder. Free with cosign_batch_options_free.
+ */
+typedef struct cosign_batch_options cosign_batch_options;
+
+/**
  * Text or bytes that the caller owns. Immutable; wiped and freed by cosign_buffer_free.
  */
 typedef struct cosign_buffer cosign_buffer;
@@ -240,6 +245,24 @@ typedef cosign_code (*cosign_password_cb)(cosign_secret *out, const char *prompt
  * replaced.
  */
 typedef void (*cosign_finalizer)(void *user_data);
+
+/**
+ * Receives one result of a batch. Either `verification` or `error` is NULL: the proof, or why there is none. Everything
+ * is borrowed and lives until the callback returns. Return COSIGN_OK to go on; COSIGN_ERR_CANCELLED stops the batch; any
+ * other code fails it.
+ */
+typedef cosign_code (*cosign_result_cb)(uint64_t index,
+                                        const char *reference,
+                                        const cosign_verification *verification,
+                                        const cosign_error *error,
+                                        void *user_data);
+
+/**
+ * Gives the next reference of a batch: points `*reference` at a text that lives until the next question or the end of
+ * the batch, or leaves it NULL when there are no more, and returns COSIGN_OK. COSIGN_ERR_CANCELLED stops the batch; any
+ * other code fails it.
+ */
+typedef cosign_code (*cosign_reference_cb)(const char **reference, void *user_data);
 
 /**
  * The version that runs, as 0xMMmmpp: compare with COSIGN_VERSION_NUMBER, the version that was compiled against.
@@ -1065,6 +1088,101 @@ COSIGN_API const char *cosign_verification_json(const cosign_verification *verif
  * @param verification  the proof; NULL does nothing. @since 0.1
  */
 COSIGN_API void cosign_verification_free(cosign_verification *verification);
+
+/**
+ * The default options. Thread-safe.
+ * @return the options, never NULL; owned: cosign_batch_options_free. @since 0.1
+ */
+COSIGN_API cosign_batch_options *cosign_batch_options_new(void);
+
+/**
+ * How many images are verified at once, on all hosts together; 256 by default. Eight times as many references are taken
+ * ahead of the results. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param images   at least 1. @since 0.1
+ */
+COSIGN_API void cosign_batch_options_set_at_once(cosign_batch_options *options, uint32_t images);
+
+/**
+ * How many images are verified at once on one registry host; 64 by default. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param images   at least 1. @since 0.1
+ */
+COSIGN_API void cosign_batch_options_set_per_host(cosign_batch_options *options, uint32_t images);
+
+/**
+ * Limits the time of each image, from its first request; then its result is COSIGN_ERR_TIMEOUT. The time limit of the
+ * call is that of the whole batch. One thread at a time.
+ * @param options     required; NULL does nothing
+ * @param timeout_ms  milliseconds; 0 is what a single call has by default. @since 0.1
+ */
+COSIGN_API void cosign_batch_options_set_image_timeout_ms(cosign_batch_options *options, uint64_t timeout_ms);
+
+/**
+ * Frees the options. Any thread, once.
+ * @param options  the options; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_batch_options_free(cosign_batch_options *options);
+
+/**
+ * Verifies many images over shared connections and hands out each result as soon as it is known: what
+ * cosign_verify_image would have said of that reference. A tag that is given many times is resolved once, an image that
+ * is in hand already is not verified twice. on_result runs on this thread, once for each reference, unless it stops the
+ * batch. Blocks; network, or files for layouts. Thread-safe on the same client, policy and options.
+ * @param client      required
+ * @param references  count texts, each as for cosign_verify_image; one that is malformed is an error of its own. NULL
+ *                    only with count 0
+ * @param count       how many
+ * @param policy      required
+ * @param options     NULL for the defaults
+ * @param batch       NULL for the defaults
+ * @param call        NULL: no limit but each image's built-in ones; its time limit is that of the whole batch
+ * @param on_result   required
+ * @param user_data   handed to on_result; may be NULL
+ * @param err         NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK: every reference was answered, which says nothing of their verdicts; 500 or 501: stopped by the
+ *         call, and those not yet verified were answered with that; 500 or 502: stopped by on_result; 1xx usage. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_verify_images(const cosign_client *client,
+                                 const char *const *references,
+                                 size_t count,
+                                 const cosign_policy *policy,
+                                 const cosign_verify_options *options,
+                                 const cosign_batch_options *batch,
+                                 const cosign_call *call,
+                                 cosign_result_cb on_result,
+                                 void *user_data,
+                                 cosign_error **err);
+
+/**
+ * cosign_verify_images for references that are asked for one by one, at most eight times at_once ahead of the results:
+ * for lists that have no end, or do not fit into memory. When the call is stopped no more are asked for; those taken are
+ * answered. Both callbacks run on this thread. Blocks; network, or files for layouts. Thread-safe on the same client,
+ * policy and options.
+ * @param client     required
+ * @param next       required; gives the references
+ * @param policy     required
+ * @param options    NULL for the defaults
+ * @param batch      NULL for the defaults
+ * @param call       NULL: no limit but each image's built-in ones; its time limit is that of the whole batch
+ * @param on_result  required
+ * @param user_data  handed to next and on_result; may be NULL
+ * @param err        NULL, or receives the error (owned: cosign_error_free)
+ * @return as cosign_verify_images; 502 also when next failed. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_verify_images_from(const cosign_client *client,
+                                      cosign_reference_cb next,
+                                      const cosign_policy *policy,
+                                      const cosign_verify_options *options,
+                                      const cosign_batch_options *batch,
+                                      const cosign_call *call,
+                                      cosign_result_cb on_result,
+                                      void *user_data,
+                                      cosign_error **err);
 
 #ifdef __cplusplus
 }

@@ -28,6 +28,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace cosign {
 
@@ -393,6 +394,40 @@ class verify_options {
   detail::handle<cosign_verify_options, cosign_verify_options_free> handle_;
 };
 
+/// How much a batch does at once. A bad value is reported by the batch that uses the options.
+class batch_options {
+ public:
+  batch_options() : handle_(detail::required(cosign_batch_options_new())) {}
+
+  /// Images verified at once, on all hosts together; 256 by default.
+  batch_options &at_once(std::uint32_t images) & {
+    cosign_batch_options_set_at_once(handle_.get(), images);
+    return *this;
+  }
+  batch_options &&at_once(std::uint32_t images) && { return std::move(at_once(images)); }
+
+  /// Images verified at once on one registry host; 64 by default.
+  batch_options &per_host(std::uint32_t images) & {
+    cosign_batch_options_set_per_host(handle_.get(), images);
+    return *this;
+  }
+  batch_options &&per_host(std::uint32_t images) && { return std::move(per_host(images)); }
+
+  /// What each image may take, from its first request.
+  batch_options &image_timeout(std::chrono::milliseconds limit) & {
+    // To C, 0 means "no limit"; here a time of zero or less means that it is over.
+    cosign_batch_options_set_image_timeout_ms(handle_.get(),
+                                              limit.count() < 1 ? 1 : static_cast<std::uint64_t>(limit.count()));
+    return *this;
+  }
+  batch_options &&image_timeout(std::chrono::milliseconds limit) && { return std::move(image_timeout(limit)); }
+
+  [[nodiscard]] const cosign_batch_options *get() const noexcept { return handle_.get(); }
+
+ private:
+  detail::handle<cosign_batch_options, cosign_batch_options_free> handle_;
+};
+
 /// Where and how a client finds images. A bad value is reported by the client that is made from the options.
 class client_options {
  public:
@@ -552,6 +587,25 @@ class verification {
   handle handle_;
 };
 
+/// One result of a batch: the proof or the error, and the other is NULL. Both live until the function that receives it
+/// returns.
+struct batch_result {
+  /// The reference's number, from 0.
+  std::uint64_t index;
+  /// The reference as it was given.
+  const char *reference;
+  /// The proof that this image met the policy.
+  const verification *proof;
+  /// Why there is none.
+  const error *why;
+};
+
+/// Gives the next reference of a batch; nullopt when there are no more.
+using reference_function = std::function<std::optional<std::string>()>;
+/// Receives one result of a batch; false stops the batch, which then throws COSIGN_ERR_CANCELLED. What it throws stops
+/// the batch and is thrown on by it.
+using result_function = std::function<bool(const batch_result &)>;
+
 /// Signs and verifies images: "registry/repository:tag", "registry/repository@sha256:…" or "oci:PATH:tag". Share one
 /// client among all threads; each call blocks its thread.
 class client {
@@ -596,10 +650,82 @@ class client {
     return verify(image, demands, options.get(), with.get());
   }
 
+  /// Verifies many images over shared connections and hands out each result as soon as it is known, on this thread.
+  /// Returns when every image has had its result, whatever its verdict.
+  void verify_images(const std::vector<std::string> &images, const policy &demands, const result_function &on_result,
+                     const verify_options &options = {}, const batch_options &limits = {},
+                     const call &with = {}) const {
+    std::vector<const char *> references;
+    references.reserve(images.size());
+    for (const std::string &image : images) references.push_back(detail::c_text(image));
+    batch state{nullptr, &on_result, {}};
+    detail::run([&](auto err) {
+      return cosign_verify_images(get(), references.data(), references.size(), demands.get(), options.get(),
+                                  limits.get(), with.get(), &client::give, &state, err);
+    });
+  }
+  /// The same for images that `next` gives, at most eight times at_once ahead of the results.
+  void verify_images(const reference_function &next, const policy &demands, const result_function &on_result,
+                     const verify_options &options = {}, const batch_options &limits = {},
+                     const call &with = {}) const {
+    batch state{&next, &on_result, {}};
+    detail::run([&](auto err) {
+      return cosign_verify_images_from(get(), &client::ask, demands.get(), options.get(), limits.get(), with.get(),
+                                       &client::give, &state, err);
+    });
+  }
+
   [[nodiscard]] const cosign_client *get() const noexcept { return handle_.get(); }
 
  private:
   using handle = detail::handle<cosign_client, cosign_client_free>;
+
+  struct batch {
+    const reference_function *next;
+    const result_function *on_result;
+    std::string reference;
+  };
+
+  // An exception must not cross the library's frames: detail::check throws it on.
+  template <class Function>
+  static cosign_code parked(Function &&function) noexcept {
+    try {
+      return function();
+    } catch (...) {
+      detail::thrown_by_callback = std::current_exception();
+      return COSIGN_ERR_CANCELLED;
+    }
+  }
+  static cosign_code ask(const char **reference, void *user_data) noexcept {
+    return parked([&] {
+      batch &state = *static_cast<batch *>(user_data);
+      std::optional<std::string> next = (*state.next)();
+      if (!next) return COSIGN_OK;
+      state.reference = *std::move(next);
+      *reference = detail::c_text(state.reference);
+      return COSIGN_OK;
+    });
+  }
+  static cosign_code give(std::uint64_t index, const char *reference, const cosign_verification *proof,
+                          const cosign_error *why, void *user_data) noexcept {
+    return parked([&] {
+      const result_function &on_result = *static_cast<batch *>(user_data)->on_result;
+      bool go_on;
+      if (proof != nullptr) {
+        // Borrowed, so it is given back before it could be freed.
+        struct lent {
+          verification object;
+          ~lent() { (void)object.handle_.release(); }
+        } borrowed{verification(verification::handle(const_cast<cosign_verification *>(proof)))};
+        go_on = on_result(batch_result{index, reference, &borrowed.object, nullptr});
+      } else {
+        error copied(cosign_error_code(why), cosign_error_message(why), cosign_error_json(why),
+                     cosign_error_is_retryable(why) != 0);
+        go_on = on_result(batch_result{index, reference, nullptr, &copied});
+      }
+      return go_on ? COSIGN_OK : COSIGN_ERR_CANCELLED;
+    });
+  }
 
   static handle create(const cosign_client_options *options) {
     return detail::make<handle>([&](auto out, auto err) { return cosign_client_new(options, out, err); });

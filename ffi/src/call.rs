@@ -126,26 +126,33 @@ impl CallState {
         }
     }
 
+    /// Runs a callback of the host: never two at once for one call, which the callback neither changes nor frees.
+    pub(crate) fn host<T>(state: Option<&CallState>, name: &str, body: impl FnOnce() -> T) -> Result<T> {
+        let Some(state) = state else { return Ok(body()) };
+        let result = state.turn.take(|| {
+            state.asking.fetch_add(1, Ordering::Relaxed);
+            let result = body();
+            state.asking.fetch_sub(1, Ordering::Relaxed);
+            result
+        });
+        match state.meddled.swap(false, Ordering::Relaxed) {
+            true => Err(Error::new(
+                Code::Callback,
+                format!("the {name} callback tried to change or free the call that it runs for: rule 6 of cosign.h"),
+            )),
+            false => Ok(result),
+        }
+    }
+
     /// One question to the host; `None` is "I have none".
     fn ask(state: Option<&CallState>, prompt: &CStr, attempt: u32) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        let Some(state) = state else { return Ok(None) };
-        let Some(callback) = &state.password else { return Ok(None) };
-        let (code, answer) = state.turn.take(|| {
+        let Some(callback) = state.and_then(|state| state.password.as_ref()) else { return Ok(None) };
+        let (code, answer) = CallState::host(state, "password", || {
             handle::lend::<cosign_secret, _>(Answer::default(), |secret| {
-                state.asking.fetch_add(1, Ordering::Relaxed);
                 // SAFETY: the host registered the function together with this pointer.
-                let code =
-                    outside(|| unsafe { (callback.function)(secret, prompt.as_ptr(), attempt, callback.data.pointer) });
-                state.asking.fetch_sub(1, Ordering::Relaxed);
-                code
+                outside(|| unsafe { (callback.function)(secret, prompt.as_ptr(), attempt, callback.data.pointer) })
             })
-        });
-        if state.meddled.swap(false, Ordering::Relaxed) {
-            return Err(Error::new(
-                Code::Callback,
-                "the password callback tried to change or free the call that it runs for: rule 6 of cosign.h",
-            ));
-        }
+        })?;
         match code {
             0 => {
                 answer.sticky.check()?;

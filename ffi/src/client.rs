@@ -43,6 +43,15 @@ pub(crate) struct ClientState {
 handle!(Shared cosign_client = ClientState, b"cosignCl");
 
 impl ClientState {
+    pub(crate) fn runtime(&self) -> &LazyRuntime {
+        &self.runtime
+    }
+
+    /// Core's client; not in a forked child.
+    pub(crate) fn core(&self) -> Client {
+        Client::clone(&self.client)
+    }
+
     /// Runs `verb` on the image that `reference` names.
     pub(crate) fn run<T, F>(
         &self,

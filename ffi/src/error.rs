@@ -47,12 +47,16 @@ fn json_with_report(error: &Error) -> String {
 
 impl cosign_error {
     pub(crate) fn from_core(error: &Error) -> *mut cosign_error {
-        handle::new(ErrorText {
+        handle::new(cosign_error::text(error))
+    }
+
+    pub(crate) fn text(error: &Error) -> ErrorText {
+        ErrorText {
             code: error.code().number(),
             message: c_string(error.message()),
             json: c_string(&json_with_report(error)),
             retryable: error.is_retryable(),
-        })
+        }
     }
 }
 

@@ -45,6 +45,7 @@ mod client;
 mod handle;
 mod runtime;
 
+pub mod batch;
 pub mod buffer;
 pub mod error;
 pub mod key;

@@ -32,7 +32,7 @@ pub(crate) struct VerificationState {
 handle!(Shared cosign_verification = VerificationState, b"cosignVe");
 
 impl VerificationState {
-    fn new(verification: &Verified<Verification>) -> VerificationState {
+    pub(crate) fn new(verification: &Verified<Verification>) -> VerificationState {
         VerificationState {
             digest: c_string(&verification.digest().to_string()),
             reference: c_string(verification.reference()),

@@ -281,6 +281,64 @@ int main(int argc, char **argv) {
     CHECK(code_of([&] { (void)client.verify(at, accepting(key)); }) == COSIGN_ERR_NO_SIGNATURES);
   });
 
+  test("a batch hands out every result once", [] {
+    auto key = cosign::private_key::generate();
+    cosign::client client;
+    std::string good = image(), unsigned_one = image();
+    client.sign(good, key);
+    std::vector<std::string> images{good, unsigned_one, "not a reference", good};
+    std::vector<cosign_code> codes(images.size(), -1);
+    auto note = [&](const cosign::batch_result &result) {
+      CHECK((result.proof == nullptr) != (result.why == nullptr) && images.at(result.index % 4) == result.reference);
+      if (result.proof) CHECK(result.proof->digest() == digest && result.proof->count() == 1);
+      if (result.index < 4) codes.at(result.index) = result.why ? result.why->code() : COSIGN_OK;
+      return true;
+    };
+    const std::vector<cosign_code> wanted{COSIGN_OK, COSIGN_ERR_NO_SIGNATURES, COSIGN_ERR_REFERENCE, COSIGN_OK};
+    client.verify_images(images, accepting(key), note);
+    CHECK(codes == wanted);
+    codes.assign(4, -1);
+    std::size_t asked = 0;
+    auto next = [&]() -> std::optional<std::string> {
+      if (asked == 100) return std::nullopt;
+      return images.at(asked++ % 4);
+    };
+    client.verify_images(cosign::reference_function(next), accepting(key), note, {},
+                         cosign::batch_options().at_once(2).per_host(1).image_timeout(std::chrono::seconds(60)));
+    CHECK(codes == wanted && asked == 100);
+    CHECK(code_of([&] { client.verify_images(images, cosign::policy(), note); }) == COSIGN_ERR_POLICY_EMPTY);
+    CHECK(code_of([&] { client.verify_images(images, accepting(key), note, {}, cosign::batch_options().at_once(0)); }) ==
+          COSIGN_ERR_ARGUMENT);
+  });
+
+  test("a callback of a batch may throw, or stop it", [] {
+    auto key = cosign::private_key::generate();
+    cosign::client client;
+    std::vector<std::string> images{image(), image()};
+    int seen = 0;
+    CHECK(code_of([&] {
+            client.verify_images(images, accepting(key), [&](const cosign::batch_result &) { return ++seen, false; });
+          }) == COSIGN_ERR_CANCELLED);
+    CHECK(seen == 1);
+    bool thrown = false;
+    try {
+      client.verify_images(images, accepting(key), [](const cosign::batch_result &) -> bool { throw 7; });
+    } catch (int number) {
+      thrown = number == 7;
+    }
+    CHECK(thrown);
+    thrown = false;
+    try {
+      client.verify_images([]() -> std::optional<std::string> { throw 8; }, accepting(key),
+                           [](const cosign::batch_result &) { return true; });
+    } catch (int number) {
+      thrown = number == 8;
+    }
+    CHECK(thrown);
+    CHECK(code_of([&] { client.verify_images({std::string("a\0b", 3)}, accepting(key), nullptr); }) ==
+          COSIGN_ERR_ENCODING);
+  });
+
   test("16 threads share one client and lose no signature", [] {
     std::string at = image();
     cosign::client client;

@@ -188,6 +188,20 @@ registry() {
     wait "$REGISTRY_PID" && echo "$checked answers"
 }
 
+# Many images at once, and a registry that accepts connections and never answers.
+batches() {
+    fresh signed && fresh other && "$work/keys" "oci:$work/signed:v1" "$work/right.pub" || return 1
+    gcc -std=gnu99 -g -Wall -Wextra -Werror "$@" "$root/tests/c/batch.c" -o "$work/batch" $(flags) "$(rpath)" || return 1
+    local host code
+    coproc SILENT { "$COSIGN_TEST_REGISTRY"; }
+    read -r _ host <&"${SILENT[0]}" && echo '{"fault": {"when": "", "do": "stall"}}' >&"${SILENT[1]}" || return 1
+    "$work/batch" "$host" "oci:$work/signed:v1" "oci:$work/other:v1" "$work/right.pub"
+    code=$?
+    eval "exec ${SILENT[1]}>&-"
+    wait "$SILENT_PID"
+    return $code
+}
+
 # The tree may be moved, and CMake finds it there.
 moved_tree() {
     local there=$work/moved/deep
@@ -240,6 +254,8 @@ for compiler in gcc clang; do
 done
 step "the examples verify and refuse" examples_run
 step "a registry" registry
+step "batches" batches
+step "batches under AddressSanitizer" batches -fsanitize=address,undefined -fno-sanitize-recover=all
 step "a moved tree, with CMake and pkg-config" moved_tree
 
 echo "$passed passed, $failed failed"

@@ -24,12 +24,13 @@ impl Transport {
     /// Sends the request, answers challenges, follows redirects; returns the last answer and the URL that gave it.
     pub(super) async fn send(&self, ask: &Ask<'_>, call: &Call) -> std::result::Result<(Response, Url), Failure> {
         let host = canonical_host(ask.host);
+        let mut first = self.first_contact(ask, &host, call).await?;
+        // After the first contact, which may have shown that a loopback host speaks no TLS.
         let mut base = self.base(ask, &host)?;
         let mut url = self.start(ask, &base)?;
         let (mut hops, mut left_home, mut asked) = (0, false, false);
         // A credential that this request already used and the registry did not accept.
         let mut spent = false;
-        let mut first = self.first_contact(ask, &host, call).await?;
         loop {
             left_home = left_home || realm::origin(&url) != realm::origin(&base);
             let authorization = match left_home {
@@ -37,9 +38,13 @@ impl Transport {
                 false => self.authorization(ask, &host, &base, asked, call).await?,
             };
             let response = match self.exchange(ask, &base, &url, authorization.as_ref(), call).await {
-                Err(failure) if failure.plain && self.may_fall_back(&host, &base) => {
+                // Another request may have found that out meanwhile.
+                Err(failure) if failure.plain && base.scheme() == "https" && realm::is_loopback(&base) => {
                     lock(&self.state).plain.insert(host.clone(), ());
                     base = self.base(ask, &host)?;
+                    if base.scheme() != "http" {
+                        return Err(failure);
+                    }
                     url = self.start(ask, &base)?;
                     continue;
                 }
@@ -180,14 +185,10 @@ impl Transport {
         };
         let url = parse("https")?;
         let no_ca = || Ok::<_, Error>(self.options.ca_pem.is_empty() && self.certificates(host)?.is_empty());
+        // With a CA given, a loopback host is spoken to in TLS first; a plain answer to the greeting ends that.
         let plain = self.options.http_hosts.iter().any(|known| known == host)
             || (realm::is_loopback(&url) && (no_ca()? || lock(&self.state).plain.contains(host)));
         if plain { parse("http") } else { Ok(url) }
-    }
-
-    /// With a CA given, a loopback host is spoken to in TLS first; a plain answer to the greeting ends that.
-    pub(super) fn may_fall_back(&self, host: &str, base: &Url) -> bool {
-        base.scheme() == "https" && realm::is_loopback(base) && !lock(&self.state).plain.contains(host)
     }
 
     pub(super) fn plain_allowed(&self, url: &Url) -> bool {

@@ -434,22 +434,27 @@ func (c *Client) VerifyWith(ctx context.Context, image string, policy *Policy, o
 			return err
 		}
 		defer C.cosign_verification_free(v)
-		verification = &Verification{
-			Digest:    C.GoString(C.cosign_verification_digest(v)),
-			Reference: C.GoString(C.cosign_verification_reference(v)),
-			JSON:      C.GoString(C.cosign_verification_json(v)),
-		}
-		for i := C.size_t(0); i < C.cosign_verification_count(v); i++ {
-			var len C.size_t
-			data := C.cosign_verification_payload(v, i, &len)
-			verification.Signatures = append(verification.Signatures, VerifiedSignature{
-				Format:  C.GoString(C.cosign_verification_format_at(v, i)),
-				Payload: C.GoBytes(unsafe.Pointer(data), C.int(len)),
-			})
-		}
+		verification = newVerification(v)
 		return nil
 	})
 	return verification, err
+}
+
+func newVerification(v *C.cosign_verification) *Verification {
+	verification := &Verification{
+		Digest:    C.GoString(C.cosign_verification_digest(v)),
+		Reference: C.GoString(C.cosign_verification_reference(v)),
+		JSON:      C.GoString(C.cosign_verification_json(v)),
+	}
+	for i := C.size_t(0); i < C.cosign_verification_count(v); i++ {
+		var len C.size_t
+		data := C.cosign_verification_payload(v, i, &len)
+		verification.Signatures = append(verification.Signatures, VerifiedSignature{
+			Format:  C.GoString(C.cosign_verification_format_at(v, i)),
+			Payload: C.GoBytes(unsafe.Pointer(data), C.int(len)),
+		})
+	}
+	return verification
 }
 
 // Resolve returns the reference pinned to the digest that it names now.

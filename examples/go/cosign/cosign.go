@@ -72,6 +72,11 @@ func check(code C.cosign_code, out **C.cosign_error) error {
 	if code == C.COSIGN_OK {
 		return nil
 	}
+	return newError(code, err)
+}
+
+// newError copies an error object.
+func newError(code C.cosign_code, err *C.cosign_error) *Error {
 	return &Error{
 		Code:      int(code),
 		Message:   C.GoString(C.cosign_error_message(err)),

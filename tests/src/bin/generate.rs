@@ -25,6 +25,7 @@ const SOURCES: &[&str] = &[
     "policy",
     "verify",
     "verification",
+    "batch",
 ];
 const WIDTH: usize = 120;
 
