@@ -78,6 +78,8 @@
 #define COSIGN_ERR_REFERENCE            102
 /** This build or version does not do what was asked. */
 #define COSIGN_ERR_UNSUPPORTED          103
+/** The blob is larger than what a key of this kind signs (Ed25519: 64 MiB). */
+#define COSIGN_ERR_BLOB_TOO_LARGE       104
 
 /** A key is malformed or in a format that is not accepted. */
 #define COSIGN_ERR_KEY_FORMAT           200

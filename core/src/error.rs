@@ -97,6 +97,7 @@ codes! {
     Encoding = 101 "ENCODING" Usage 2 "ArgumentError" false "Text is not UTF-8, base64, hex or JSON where that is required.";
     Reference = 102 "REFERENCE" Usage 2 "InvalidReference" false "An image reference or digest cannot be parsed.";
     Unsupported = 103 "UNSUPPORTED" Usage 1 "UnsupportedError" false "This build or version does not do what was asked.";
+    BlobTooLarge = 104 "BLOB_TOO_LARGE" Usage 1 "UnsupportedError" false "The blob is larger than what a key of this kind signs (Ed25519: 64 MiB).";
     KeyFormat = 200 "KEY_FORMAT" Key 3 "KeyFileError" false "A key is malformed or in a format that is not accepted.";
     KeyAlgorithm = 201 "KEY_ALGORITHM" Key 3 "UnsupportedKey" false "A key's algorithm, curve or size is not accepted.";
     PasswordRequired = 202 "PASSWORD_REQUIRED" Key 3 "PasswordRequired" false "The key is encrypted and no password was given.";

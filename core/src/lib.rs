@@ -35,11 +35,12 @@
 //! # The house
 //!
 //! Lower floors know nothing of upper ones. Floors 0 to 2 do no input or output and compile for
-//! `wasm32-unknown-unknown`; floors 3 to 5 come with the feature `client` (on by default).
+//! `wasm32-unknown-unknown`; floors 3 to 5 come with the feature `client` (on by default), but for [`mod@blob`], whose verbs
+//! read what they are given and need nobody.
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 5 verbs | [`client`], [`blocking`] |
+//! | 5 verbs | [`client`], [`blocking`], [`mod@blob`] |
 //! | 4 places | `store` |
 //! | 3 services | [`registry`] |
 //! | 2 judgement | [`verify`] |
@@ -48,6 +49,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod blob;
 pub mod bundle;
 pub mod call;
 pub mod crypto;
@@ -76,6 +78,7 @@ pub use client::{Client, ClientOptions, Format, SignOptions, Signed, Triangulate
 #[cfg(feature = "oci-client")]
 pub use oci_client;
 
+pub use blob::{SignBlobOptions, SignedBlob, VerifyBlobOptions, sign_blob, verify_blob, verify_blob_digest};
 pub use call::{Call, Cancel};
 pub use crypto::KeyAlgorithm;
 pub use digest::Digest;

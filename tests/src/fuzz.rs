@@ -24,7 +24,8 @@ use cosign_core::payload::dsse::{self, Envelope};
 use cosign_core::payload::simple_signing::{self, ParseOptions, SimpleSigning};
 use cosign_core::payload::statement::{self, Statement};
 use cosign_core::registry::{Credential, DockerConfig, canonical_host, challenge};
-use cosign_core::{Code, Digest, Error, ImageRef, KeyAlgorithm, PrivateKey, PublicKey};
+use cosign_core::verify::{BlobJudge, BlobSignature};
+use cosign_core::{Code, Digest, Error, ImageRef, KeyAlgorithm, Policy, PrivateKey, PublicKey};
 use serde_json::Value;
 
 /// A target: its name, which is that of its corpus and of its file in `fuzz_targets/`, and its function.
@@ -329,10 +330,14 @@ pub fn bundle(data: &[u8]) -> bool {
                 assert_eq!(unbase64(&lax(data)["base64Signature"]), old.signature);
             }
         }
-        if let Some(mut verifier) = accepted(blob.verifier(&keys().public)) {
-            verifier.update(b"a message that nobody signed");
-            assert!(verifier.finish().is_err());
+        if let Some(candidates) = accepted(blob.candidates(&keys().public)) {
+            assert!(candidates.iter().all(|key| keys().public.contains(key)), "a key that nobody gave");
         }
+        let policy = keys().public.iter().cloned().fold(Policy::new(), Policy::with_key);
+        let signature = [BlobSignature::bundle("", data)];
+        let mut judge = BlobJudge::new("", &signature, &policy, None).expect("a policy and a bundle");
+        judge.update(b"a message that nobody signed");
+        assert!(judge.finish().is_err());
     }
     if let Some(envelope) = accepted(Envelope::parse(data, sigstore::MAX_BYTES)) {
         any = true;

@@ -1,10 +1,9 @@
-//! Bundles cross between us and real cosign 3.1.1: what is written here, cosign verifies, on a registry and beside a blob.
+//! Bundles cross between us and real cosign 3.1.1: what is written here, cosign verifies, on a registry. Those of blobs: `blobs.rs`.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use cosign_core::bundle::blob;
 use cosign_core::bundle::referrer;
 use cosign_core::bundle::sigstore::Bundle;
 use cosign_core::crypto::Hash;
@@ -86,31 +85,4 @@ fn cosign_verifies_the_bundles_that_we_hang_on_images() {
     let stranger =
         sandbox.write("stranger.pub", PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap().public_key().to_pem());
     verify(&sandbox, &target, &stranger, &[]).refusal("signature");
-}
-
-#[test]
-fn cosign_verifies_the_blob_signatures_that_we_write() {
-    let sandbox = Sandbox::new();
-    let blob = sandbox.write("blob", "some bytes");
-    let other = sandbox.write("other", "other bytes");
-    for (name, algorithm, hash) in [
-        ("p256", KeyAlgorithm::EcdsaP256, None),
-        ("p384", KeyAlgorithm::EcdsaP384, Some(Hash::Sha256)),
-        ("ed25519", KeyAlgorithm::Ed25519, None),
-        ("rsa", KeyAlgorithm::Rsa2048, None),
-    ] {
-        let key = PrivateKey::generate(algorithm).unwrap();
-        let public = sandbox.write(&format!("{name}.pub"), key.public_key().to_pem());
-        let message = blob::sign(b"some bytes", &key, hash).unwrap();
-        let old = blob::OldBundle::new(message.signature.clone(), &key.public_key()).to_json();
-        let new = sandbox.write(&format!("{name}.new"), Bundle::of_message(message, &key.public_key()).to_json());
-        let old = sandbox.write(&format!("{name}.old"), old);
-        let verify = |blob: &str, bundle: &str| {
-            let flags = ["verify-blob", "--key", &public, "--insecure-ignore-tlog=true", "--bundle", bundle, blob];
-            sandbox.run("cosign3", flags)
-        };
-        verify(&blob, &new).success();
-        verify(&blob, &old).success();
-        verify(&other, &new).refusal("signature");
-    }
 }

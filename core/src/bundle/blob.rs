@@ -1,17 +1,17 @@
 //! Signatures of blobs, beside the blob: the sigstore bundle with a message signature that `cosign sign-blob --bundle`
 //! writes, and the JSON that it wrote before (`base64Signature`).
 //!
-//! Nothing here reads the blob: it is given in pieces ([`BlobBundle::verifier`]), or by its hash ([`BlobBundle::verify_digest`]).
+//! Nothing here reads the blob or judges anything: [`crate::verify::BlobJudge`] does.
 
 use serde_json::{Map, Value, json};
 
 use super::certificate;
-use super::sigstore::{self, Bundle, Content, KeyMaterial, MessageSignature};
+use super::sigstore::{self, Bundle, Content, KeyMaterial};
 use crate::crypto::Hash;
 use crate::encoding::strict_json::{self, Limits};
 use crate::encoding::{base64, proto_json};
 use crate::error::{Code, Error, Result};
-use crate::key::{MessageVerifier, PrivateKey, PublicKey};
+use crate::key::PublicKey;
 
 /// A signature of a blob, in either form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,17 +37,6 @@ fn bad(what: impl Into<String>) -> Error {
     Error::new(Code::SignatureInvalid, format!("the blob bundle is not acceptable: {}", what.into()))
 }
 
-/// Signs `message` for a bundle, with the hash of the key's kind or with `hash` ([`PrivateKey::sign_with_hash`]). With
-/// Ed25519 the digest is SHA-256: cosign leaves it out and then cannot verify.
-pub fn sign(message: &[u8], key: &PrivateKey, hash: Option<Hash>) -> Result<MessageSignature> {
-    let signature = match hash {
-        Some(hash) => key.sign_with_hash(message, hash)?,
-        None => key.sign(message)?,
-    };
-    let hash = hash.or(key.algorithm().hash()).unwrap_or(Hash::Sha256);
-    Ok(MessageSignature { digest: Some((hash, hash.digest(message))), signature })
-}
-
 impl BlobBundle {
     /// Parses either form, of at most 4 MiB; which one, the member `mediaType` tells.
     ///
@@ -63,11 +52,10 @@ impl BlobBundle {
             return OldBundle::from_value(&value).map(BlobBundle::Old);
         }
         let bundle = Bundle::parse(bytes, sigstore::MAX_BYTES)?;
-        match (&bundle.content, &bundle.key) {
-            (Content::Envelope(_), _) => Err(bad("it holds an attestation, not a signature of a blob")),
-            (_, KeyMaterial::PublicKey { .. }) => Ok(BlobBundle::Sigstore(bundle)),
-            _ => Err(bad("it was signed with a certificate, not with a key")),
+        if matches!(bundle.content, Content::Envelope(_)) {
+            return Err(bad("it holds an attestation (a DSSE envelope), which is no signature of a blob"));
         }
+        Ok(BlobBundle::Sigstore(bundle))
     }
 
     /// The raw signature.
@@ -89,38 +77,18 @@ impl BlobBundle {
         }
     }
 
-    /// Starts to verify the blob by any of `keys`.
-    pub fn verifier(&self, keys: &[PublicKey]) -> Result<BlobVerifier> {
-        let keys = self.candidates(keys)?;
-        let claimed = self.digest().map(|(hash, digest)| (hash, digest.to_vec()));
-        Ok(BlobVerifier { message: MessageVerifier::new(&keys, self.signature()), claimed })
-    }
-
-    /// Verifies a blob of which only the hash is known. Not possible with Ed25519: [`Code::Unsupported`].
-    pub fn verify_digest(&self, keys: &[PublicKey], hash: Hash, digest: &[u8]) -> Result<PublicKey> {
-        if let Some((claimed, bytes)) = self.digest()
-            && claimed == hash
-            && bytes != digest
-        {
-            return Err(mismatch());
-        }
-        let mut refused = bad("no key is given");
-        for key in self.candidates(keys)? {
-            match key.verify_digest(hash, digest, self.signature()) {
-                Ok(()) => return Ok(key),
-                Err(error) => refused = error,
-            }
-        }
-        Err(refused)
-    }
-
-    /// The given keys that may have signed. A key or certificate inside an old bundle narrows them and never adds one:
-    /// real cosign verifies with a key that it finds there.
-    fn candidates(&self, keys: &[PublicKey]) -> Result<Vec<PublicKey>> {
-        if keys.is_empty() {
-            return Err(Error::new(Code::PolicyEmpty, "verifying a blob needs a public key"));
-        }
-        let BlobBundle::Old(OldBundle { certificate: Some(pem), .. }) = self else { return Ok(keys.to_vec()) };
+    /// The given keys that may have signed. A certificate in a sigstore bundle makes it nobody's here; a key or certificate
+    /// inside an old bundle narrows the keys and never adds one: real cosign verifies with a key that it finds there. The
+    /// `hint` is unsigned and says nothing.
+    pub fn candidates(&self, keys: &[PublicKey]) -> Result<Vec<PublicKey>> {
+        let pem = match self {
+            BlobBundle::Sigstore(bundle) => match bundle.key {
+                KeyMaterial::PublicKey { .. } => return Ok(keys.to_vec()),
+                _ => return Err(bad("it was signed with a certificate, not with a key")),
+            },
+            BlobBundle::Old(OldBundle { certificate: None, .. }) => return Ok(keys.to_vec()),
+            BlobBundle::Old(OldBundle { certificate: Some(pem), .. }) => pem,
+        };
         let spki = if pem.contains("BEGIN CERTIFICATE") {
             certificate::public_key_der(pem)?
         } else {
@@ -131,33 +99,13 @@ impl BlobBundle {
             None => Err(Error::new(Code::SignatureInvalid, "the blob bundle holds a key that is not an accepted one")),
         }
     }
-}
 
-fn mismatch() -> Error {
-    Error::new(Code::PayloadMismatch, "the blob is not the one that the bundle's message digest names")
-}
-
-/// A blob that is being verified, piece by piece.
-#[derive(Debug)]
-pub struct BlobVerifier {
-    message: MessageVerifier,
-    claimed: Option<(Hash, Vec<u8>)>,
-}
-
-impl BlobVerifier {
-    /// Appends to the blob.
-    pub fn update(&mut self, piece: &[u8]) {
-        self.message.update(piece);
-    }
-
-    /// The key that signed the whole blob.
-    ///
-    /// # Errors
-    /// [`Code::SignatureInvalid`] when none did; [`Code::PayloadMismatch`] when the bundle claims another hash.
-    pub fn finish(self) -> Result<PublicKey> {
-        let is_claimed = self.claimed.as_ref().is_none_or(|(hash, digest)| self.message.digest(*hash) == *digest);
-        let key = self.message.finish()?;
-        if is_claimed { Ok(key) } else { Err(mismatch()) }
+    /// Whether there are log entries, and timestamps; neither is judged.
+    pub fn evidence(&self) -> (bool, bool) {
+        match self {
+            BlobBundle::Sigstore(bundle) => (!bundle.log_entries.is_empty(), !bundle.timestamps.is_empty()),
+            BlobBundle::Old(old) => (old.log.is_some(), false),
+        }
     }
 }
 
@@ -172,7 +120,7 @@ impl OldBundle {
         let text = proto_json::text(object, "base64Signature").map_err(bad)?;
         let text = text.ok_or_else(|| bad("it has neither mediaType nor base64Signature"))?;
         let signature = base64::decode(text).map_err(|_| bad("its signature is not base64"))?;
-        if signature.is_empty() || signature.len() > 4096 {
+        if signature.is_empty() || signature.len() > sigstore::MAX_SIGNATURE_BYTES {
             return Err(bad("its signature is empty or longer than any signature"));
         }
         let certificate = match proto_json::text(object, "cert").map_err(bad)?.filter(|text| !text.is_empty()) {

@@ -30,7 +30,8 @@ pub const MAX_ATTESTATION_BYTES: usize = 128 << 20;
 pub const MAX_EVIDENCE: usize = 32;
 
 const MEDIA_TYPE_BASE: &str = "application/vnd.dev.sigstore.bundle";
-const MAX_SIGNATURE_BYTES: usize = 4096;
+/// The longest signature, RSA-4096, has 512 bytes.
+pub(crate) const MAX_SIGNATURE_BYTES: usize = 4096;
 
 /// A parsed bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]

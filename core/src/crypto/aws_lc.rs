@@ -113,6 +113,28 @@ impl Signer for Loaded {
             }
         }
     }
+
+    fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>> {
+        let failed = |_| Error::new(Code::Internal, "signing failed");
+        let import = |algorithm| Digest::import_less_safe(digest, algorithm).map_err(failed);
+        match self {
+            Loaded::Ecdsa(key) => {
+                // The key signs with one hash only, and refuses the two others.
+                let algorithm = match digest.len() {
+                    32 => &SHA256,
+                    48 => &SHA384,
+                    _ => &SHA512,
+                };
+                Ok(key.sign_digest(&import(algorithm)?).map_err(failed)?.as_ref().to_vec())
+            }
+            Loaded::Ed25519(_) => Err(Error::new(Code::Internal, "Ed25519 signs no hash")),
+            Loaded::Rsa(key) => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign_digest(&RSA_PKCS1_SHA256, &import(&SHA256)?, &mut signature).map_err(failed)?;
+                Ok(signature)
+            }
+        }
+    }
 }
 
 /// A new RSA key: `RSAPrivateKey`, DER.

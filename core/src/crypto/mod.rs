@@ -98,6 +98,17 @@ impl KeyAlgorithm {
         }
     }
 
+    /// The hashes that a signature of this kind may be over, the usual one first: P-384 and P-521 keys also verify over
+    /// SHA-256, which is what cosign verifies by default. None for Ed25519.
+    pub(crate) const fn accepted_hashes(self) -> &'static [Hash] {
+        match self {
+            KeyAlgorithm::EcdsaP384 => &[Hash::Sha384, Hash::Sha256],
+            KeyAlgorithm::EcdsaP521 => &[Hash::Sha512, Hash::Sha256],
+            KeyAlgorithm::Ed25519 => &[],
+            _ => &[Hash::Sha256],
+        }
+    }
+
     /// Bytes of a coordinate and of a scalar, for the ECDSA kinds.
     pub(crate) const fn coordinate_len(self) -> Option<usize> {
         match self {
@@ -128,7 +139,7 @@ impl FromStr for KeyAlgorithm {
 }
 
 /// The hash functions that signatures are made over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Hash {
     /// SHA-256.
     Sha256,
@@ -139,6 +150,17 @@ pub enum Hash {
 }
 
 impl Hash {
+    /// Every hash, from the shortest.
+    pub const ALL: &'static [Hash] = &[Hash::Sha256, Hash::Sha384, Hash::Sha512];
+
+    /// The hash with this [`Hash::name`]; [`Code::Argument`] for any other text.
+    pub fn parse(name: &str) -> Result<Hash> {
+        Hash::ALL.iter().copied().find(|hash| hash.name() == name).ok_or_else(|| {
+            let shown: String = name.chars().take(40).collect();
+            Error::new(Code::Argument, format!("{shown:?} is not a hash: expected sha256, sha384 or sha512"))
+        })
+    }
+
     /// The stable name, such as `sha256`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -242,6 +264,9 @@ impl Secret {
 pub(crate) trait Signer: Send + Sync {
     /// Signs with the hash of the key's kind.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>>;
+
+    /// Signs a message of which only the hash is known: the one of the key's kind, of the right length. Not for Ed25519.
+    fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>>;
 }
 
 /// Loads a key into `backend`.
@@ -256,8 +281,8 @@ pub(crate) fn signer(backend: Backend, algorithm: KeyAlgorithm, secret: &Secret)
 
 /// Signs with another hash than the key's own: SHA-256 with P-384 and P-521, which is what cosign verifies by default
 /// (cosign#5091). Always through RustCrypto: aws-lc-rs has no P-384 with SHA-256 for signing.
-pub(crate) fn sign_sha256(algorithm: KeyAlgorithm, secret: &Secret, message: &[u8]) -> Result<Vec<u8>> {
-    rustcrypto::sign_sha256(algorithm, secret, message)
+pub(crate) fn sign_sha256(algorithm: KeyAlgorithm, secret: &Secret, digest: &[u8]) -> Result<Vec<u8>> {
+    rustcrypto::sign_sha256(algorithm, secret, digest)
 }
 
 /// A new key.
@@ -282,17 +307,13 @@ pub(crate) fn verify(
     signature: &[u8],
 ) -> Result<bool> {
     backend.require(algorithm)?;
-    match algorithm {
-        KeyAlgorithm::EcdsaP256 => Ok(verify_ecdsa(backend, algorithm, &[Hash::Sha256], public, message, signature)),
-        KeyAlgorithm::EcdsaP384 => {
-            Ok(verify_ecdsa(backend, algorithm, &[Hash::Sha384, Hash::Sha256], public, message, signature))
+    Ok(match algorithm {
+        KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 | KeyAlgorithm::EcdsaP521 => {
+            verify_ecdsa(backend, algorithm, public, message, signature)
         }
-        KeyAlgorithm::EcdsaP521 => {
-            Ok(verify_ecdsa(backend, algorithm, &[Hash::Sha512, Hash::Sha256], public, message, signature))
-        }
-        KeyAlgorithm::Ed25519 => Ok(verify_ed25519(backend, public, message, signature)),
-        _ => Ok(verify_rsa(backend, public, message, signature)),
-    }
+        KeyAlgorithm::Ed25519 => verify_ed25519(backend, public, message, signature),
+        _ => verify_rsa(backend, public, message, signature),
+    })
 }
 
 /// [`verify`] of a message of which only a hash is known. False for plain Ed25519, which signs no hash.
@@ -305,8 +326,7 @@ pub(crate) fn verify_digest(
     signature: &[u8],
 ) -> Result<bool> {
     backend.require(algorithm)?;
-    let is_used = algorithm.hash() == Some(hash) || (algorithm.coordinate_len().is_some() && hash == Hash::Sha256);
-    if digest.len() != hash.size() || !is_used {
+    if digest.len() != hash.size() || !algorithm.accepted_hashes().contains(&hash) {
         return Ok(false);
     }
     let scalars = match algorithm.coordinate_len() {
@@ -323,16 +343,9 @@ pub(crate) fn verify_digest(
     })
 }
 
-fn verify_ecdsa(
-    backend: Backend,
-    algorithm: KeyAlgorithm,
-    hashes: &[Hash],
-    public: &[u8],
-    message: &[u8],
-    signature: &[u8],
-) -> bool {
+fn verify_ecdsa(backend: Backend, algorithm: KeyAlgorithm, public: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let Some(scalars) = ecdsa::parse(algorithm, signature) else { return false };
-    hashes.iter().any(|hash| match backend {
+    algorithm.accepted_hashes().iter().any(|hash| match backend {
         #[cfg(feature = "backend-aws-lc")]
         Backend::AwsLc => aws_lc::verify_ecdsa(algorithm, *hash, public, message, signature),
         _ => rustcrypto::verify_ecdsa(algorithm, &hash.digest(message), public, &scalars),

@@ -63,9 +63,9 @@ pub(super) fn signer(algorithm: KeyAlgorithm, secret: &Secret) -> Result<Box<dyn
     Ok(Box::new(load(algorithm, secret)?))
 }
 
-/// Signs with SHA-256 and a P-384 or P-521 key.
-pub(super) fn sign_sha256(algorithm: KeyAlgorithm, secret: &Secret, message: &[u8]) -> Result<Vec<u8>> {
-    load(algorithm, secret)?.sign_digest(&Hash::Sha256.digest(message))
+/// Signs a SHA-256 hash with a P-384 or P-521 key.
+pub(super) fn sign_sha256(algorithm: KeyAlgorithm, secret: &Secret, digest: &[u8]) -> Result<Vec<u8>> {
+    load(algorithm, secret)?.sign_hash(digest)
 }
 
 fn load(algorithm: KeyAlgorithm, secret: &Secret) -> Result<Loaded> {
@@ -86,7 +86,7 @@ fn load(algorithm: KeyAlgorithm, secret: &Secret) -> Result<Loaded> {
 }
 
 impl Loaded {
-    fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>> {
+    fn sign_hash(&self, digest: &[u8]) -> Result<Vec<u8>> {
         macro_rules! sign {
             ($curve:ident, $key:ident) => {{
                 let signature: Option<$curve::ecdsa::Signature> = $key.sign_prehash(digest).ok();
@@ -106,10 +106,14 @@ impl Loaded {
 impl Signer for Loaded {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         match self {
-            Loaded::P256(_) => self.sign_digest(&Hash::Sha256.digest(message)),
-            Loaded::P384(_) => self.sign_digest(&Hash::Sha384.digest(message)),
-            Loaded::P521(_) => self.sign_digest(&Hash::Sha512.digest(message)),
+            Loaded::P256(_) => self.sign_hash(&Hash::Sha256.digest(message)),
+            Loaded::P384(_) => self.sign_hash(&Hash::Sha384.digest(message)),
+            Loaded::P521(_) => self.sign_hash(&Hash::Sha512.digest(message)),
             Loaded::Ed25519(key) => Ok(key.sign(message).to_bytes().to_vec()),
         }
+    }
+
+    fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>> {
+        self.sign_hash(digest)
     }
 }

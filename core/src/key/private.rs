@@ -95,13 +95,31 @@ impl PrivateKey {
         match (self.algorithm(), hash) {
             (algorithm, hash) if algorithm.hash() == Some(hash) => self.sign(message),
             (algorithm @ (KeyAlgorithm::EcdsaP384 | KeyAlgorithm::EcdsaP521), Hash::Sha256) => {
-                crypto::sign_sha256(algorithm, &self.0.secret, message)
+                crypto::sign_sha256(algorithm, &self.0.secret, &hash.digest(message))
             }
-            (algorithm, hash) => {
-                Err(Error::new(Code::Unsupported, format!("{algorithm} keys do not sign with {}", hash.name())))
-            }
+            (algorithm, hash) => Err(does_not_sign(algorithm, hash)),
         }
     }
+
+    /// [`PrivateKey::sign_with_hash`] of a message of which only the hash is known. Ed25519 signs no hash and is
+    /// [`Code::Unsupported`]; a hash of another length than its kind's is [`Code::Argument`].
+    pub fn sign_digest(&self, hash: Hash, digest: &[u8]) -> Result<Vec<u8>> {
+        if digest.len() != hash.size() {
+            let (found, expected) = (digest.len(), hash.size());
+            return Err(Error::new(Code::Argument, format!("{} has {expected} bytes, not {found}", hash.name())));
+        }
+        match (self.algorithm(), hash) {
+            (algorithm, hash) if algorithm.hash() == Some(hash) => self.0.signer.sign_digest(digest),
+            (algorithm @ (KeyAlgorithm::EcdsaP384 | KeyAlgorithm::EcdsaP521), Hash::Sha256) => {
+                crypto::sign_sha256(algorithm, &self.0.secret, digest)
+            }
+            (algorithm, hash) => Err(does_not_sign(algorithm, hash)),
+        }
+    }
+}
+
+fn does_not_sign(algorithm: KeyAlgorithm, hash: Hash) -> Error {
+    Error::new(Code::Unsupported, format!("{algorithm} keys do not sign with {}", hash.name()))
 }
 
 impl fmt::Debug for PrivateKey {

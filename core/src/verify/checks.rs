@@ -217,7 +217,7 @@ fn unread_report(place: &str, error: &Error) -> UnreadReport {
 }
 
 /// The error of a verification whose evidence was all read.
-fn refusal(policy: &Policy, report: &Report) -> Error {
+pub(super) fn refusal(policy: &Policy, report: &Report) -> Error {
     let image = &report.reference;
     if report.signatures.is_empty() {
         return Error::new(Code::NoSignatures, format!("{image}: no signatures found"));

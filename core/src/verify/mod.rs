@@ -1,8 +1,9 @@
 //! Judgement: evidence, policy and conditions in, a [`Report`] out; only success yields a [`Verified`].
 //!
 //! Pure functions: no socket, no file, no clock. `checks.rs` judges the whole, `legacy.rs` and `bundles.rs` each a signature
-//! of their format, in the order in which `docs/verification.md` explains the steps.
+//! of their format, and `blobs.rs` those of a blob, in the order in which `docs/verification.md` explains the steps.
 
+mod blobs;
 mod bundles;
 mod checks;
 mod evidence;
@@ -11,6 +12,7 @@ mod policy;
 mod report;
 mod verified;
 
+pub use blobs::{BlobJudge, BlobSignature, BlobVerification, VerifiedBlobSignature};
 pub use checks::{Conditions, Judge, judge};
 pub use evidence::{BundleSignature, Evidence, LegacySignature, Payload, SignatureEvidence, Unread};
 pub use policy::Policy;

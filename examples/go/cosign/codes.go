@@ -12,6 +12,8 @@ const (
 	ErrReference = 102
 	// ErrUnsupported: This build or version does not do what was asked.
 	ErrUnsupported = 103
+	// ErrBlobTooLarge: The blob is larger than what a key of this kind signs (Ed25519: 64 MiB).
+	ErrBlobTooLarge = 104
 	// ErrKeyFormat: A key is malformed or in a format that is not accepted.
 	ErrKeyFormat = 200
 	// ErrKeyAlgorithm: A key's algorithm, curve or size is not accepted.

@@ -8,6 +8,7 @@ ERRORS: dict[str, tuple[int, int, str, bool, str]] = {
     "ENCODING": (101, 2, "ArgumentError", False, "usage"),
     "REFERENCE": (102, 2, "InvalidReference", False, "usage"),
     "UNSUPPORTED": (103, 1, "UnsupportedError", False, "usage"),
+    "BLOB_TOO_LARGE": (104, 1, "UnsupportedError", False, "usage"),
     "KEY_FORMAT": (200, 3, "KeyFileError", False, "key"),
     "KEY_ALGORITHM": (201, 3, "UnsupportedKey", False, "key"),
     "PASSWORD_REQUIRED": (202, 3, "PasswordRequired", False, "key"),
