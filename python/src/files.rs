@@ -16,11 +16,21 @@ const MAX_FILE: u64 = 1 << 20;
 
 /// The whole file, as a secret.
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    let file = File::open(path).map_err(|error| io(path, "read", &error))?;
+    read_up_to(path, MAX_FILE)
+}
+
+/// A file to be read in pieces.
+pub fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|error| io(path, "read", &error))
+}
+
+/// The whole file, of at most `limit` bytes.
+pub fn read_up_to(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>> {
+    let file = open(path)?;
     let mut content = Zeroizing::new(Vec::with_capacity(8192));
-    file.take(MAX_FILE + 1).read_to_end(&mut content).map_err(|error| io(path, "read", &error))?;
-    if content.len() as u64 > MAX_FILE {
-        let message = format!("{}: larger than {MAX_FILE} bytes; is this the right file?", path.display());
+    file.take(limit.saturating_add(1)).read_to_end(&mut content).map_err(|error| io(path, "read", &error))?;
+    if content.len() as u64 > limit {
+        let message = format!("{}: larger than {limit} bytes; is this the right file?", path.display());
         return Err(Error::new(Code::Argument, message).with("path", path.display().to_string()));
     }
     Ok(content)

@@ -127,7 +127,7 @@ impl<'py> Password<'py> {
 }
 
 /// Errors of this library and what is not an error at all (Ctrl-C, exit) pass through a callback unchanged.
-fn failed(py: Python<'_>, message: &str, cause: PyErr) -> PyErr {
+pub fn failed(py: Python<'_>, message: &str, cause: PyErr) -> PyErr {
     let ours = py
         .import("cosign.errors")
         .and_then(|errors| errors.getattr("CosignError"))

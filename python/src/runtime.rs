@@ -215,6 +215,7 @@ fn internal() -> Error {
     Error::new(Code::Internal, format!("a defect in libcosign{place}; please report it"))
 }
 
-fn caught<T>(job: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Runs a job; a panic in it is an error.
+pub fn caught<T>(job: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|_| Err(internal()))
 }

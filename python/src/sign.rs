@@ -8,6 +8,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::blobs::{self, SignedBlob};
 use crate::client::{Client, Inner, or_default};
 use crate::errors::raise;
 use crate::inputs::{loads, pairs};
@@ -90,6 +91,18 @@ impl Signer {
             layout_needs_name: signed.layout_needs_name(),
             json: signed.json(),
         })
+    }
+
+    #[pyo3(signature = (data, *, digest_algorithm = None, timeout = None))]
+    fn sign_blob(
+        &self,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        digest_algorithm: Option<&str>,
+        timeout: Option<f64>,
+    ) -> PyResult<SignedBlob> {
+        let call = self.client.call(py, timeout)?;
+        blobs::sign(py, self.key.get().key(py)?, &call, data, digest_algorithm)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -7,6 +7,7 @@ use cosign_core::{Code, Error, Format, VerifyOptions};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
+use crate::blobs::{self, Question, VerifiedBlob};
 use crate::client::{Client, Inner, or_default};
 use crate::errors::raise;
 use crate::inputs::loads;
@@ -89,6 +90,39 @@ impl Verifier {
             report: verified.report().json(),
             json: verified.json(),
         })
+    }
+
+    #[pyo3(signature = (
+        data, *, signature = None, bundle = None, digest_algorithm = None, name = None, timeout = None
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn verify_blob(
+        &self,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        signature: Option<&Bound<'_, PyAny>>,
+        bundle: Option<&Bound<'_, PyAny>>,
+        digest_algorithm: Option<&str>,
+        name: Option<String>,
+        timeout: Option<f64>,
+    ) -> PyResult<VerifiedBlob> {
+        let policy = self.policy.get().0.clone();
+        let call = self.client.call(py, timeout)?;
+        blobs::verify(py, &call, data, Question { policy, signature, bundle, digest_algorithm, name })
+    }
+
+    #[pyo3(signature = (digest, *, signature = None, bundle = None, digest_algorithm = None, name = None))]
+    fn verify_blob_digest(
+        &self,
+        py: Python<'_>,
+        digest: &str,
+        signature: Option<&Bound<'_, PyAny>>,
+        bundle: Option<&Bound<'_, PyAny>>,
+        digest_algorithm: Option<&str>,
+        name: Option<String>,
+    ) -> PyResult<VerifiedBlob> {
+        let policy = self.policy.get().0.clone();
+        blobs::verify_digest(py, digest, Question { policy, signature, bundle, digest_algorithm, name })
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

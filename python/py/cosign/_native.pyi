@@ -3,24 +3,31 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, TypeAlias, final
+from typing import Any, Literal, NoReturn, Protocol, Self, TypeAlias, final
 
 from typing_extensions import Buffer  # typeshed brings it; nothing imports it at run time
 
 _StrPath: TypeAlias = str | PathLike[str]
 _Password: TypeAlias = str | bytes | Callable[[], str | bytes] | None
 _Format: TypeAlias = Literal["legacy", "bundle", "both"]
+_DigestAlgorithm: TypeAlias = Literal["sha256", "sha384", "sha512"]
+_Signature: TypeAlias = _StrPath | Buffer
 _KeyFormat: TypeAlias = Literal["sigstore", "cosign"]
 _Algorithm: TypeAlias = Literal["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa-2048", "rsa-3072", "rsa-4096"]
+
+class _Reader(Protocol):
+    def read(self, size: int, /) -> Buffer: ...
 
 __all__ = [
     "Client",
     "Policy",
     "PrivateKey",
     "PublicKey",
+    "SignedBlob",
     "SignedImage",
     "Signer",
     "StoredSignature",
+    "VerifiedBlob",
     "VerifiedImage",
     "VerifiedSignature",
     "Verifier",
@@ -31,8 +38,10 @@ __all__ = [
     "_restore_public_key",
     "_restore_signature",
     "_restore_signed",
+    "_restore_signed_blob",
     "_restore_stored",
     "_restore_verified",
+    "_restore_verified_blob",
     "error_table",
     "generate_key_pair",
     "resolve",
@@ -368,6 +377,36 @@ class Signer:
                 them may be: the message says which.
         """
 
+    def sign_blob(
+        self,
+        data: _StrPath | Buffer | _Reader,
+        *,
+        digest_algorithm: _DigestAlgorithm | None = None,
+        timeout: float | None = None,
+    ) -> SignedBlob:
+        """Signs a file or any other bytes. Needs no network. They are read once and not held, but for Ed25519 keys.
+
+        Args:
+            data: The path of a file (`str` or path object), the bytes themselves, or a binary file object. `bytes` and
+                files are read as they are, other buffers are copied first.
+            digest_algorithm: The hash to sign, if not the one of the key's kind: `sha256` with P-384 and P-521, which
+                cosign verifies without more.
+            timeout: Seconds; looked at between two pieces.
+
+        Raises:
+            FileError: The file cannot be read to its end.
+            UnsupportedError: An Ed25519 key and more than 64 MiB, or a hash that the key does not sign with.
+            CallbackError: `read` raised an exception (its `__cause__`).
+
+        Example:
+            >>> import cosign
+            >>> with cosign.PrivateKey.generate() as key:
+            ...     signed = cosign.Signer(key).sign_blob(b"data")
+            ...     verifier = cosign.Verifier(cosign.Policy(keys=[key.public_key]))
+            >>> verifier.verify_blob(b"data", bundle=signed.bundle).signers == (signed.key_fingerprint,)
+            True
+        """
+
     def __reduce__(self) -> NoReturn: ...
 
 @final
@@ -497,6 +536,112 @@ class Verifier:
             RegistryError: The signatures could not be read (20 to 22). This is not a verdict.
         """
 
+    def verify_blob(
+        self,
+        data: _StrPath | Buffer | _Reader,
+        *,
+        signature: _Signature | Sequence[_Signature] | None = None,
+        bundle: _Signature | Sequence[_Signature] | None = None,
+        digest_algorithm: _DigestAlgorithm | None = None,
+        name: str | None = None,
+        timeout: float | None = None,
+    ) -> VerifiedBlob:
+        """Verifies that a file or any other bytes are signed as the policy demands. Needs no network. They are read once
+        and not held.
+
+        Args:
+            data: The path of a file (`str` or path object), the bytes themselves, or a binary file object.
+            signature: A signature by itself, raw or in base64: a path or its content. Several in a list count together
+                for the policy's threshold, with those in `bundle`.
+            bundle: A sigstore bundle, or the JSON that cosign wrote before: a path or its content. A key in it is never
+                trusted.
+            digest_algorithm: The only hash that signatures may be over. By default each that the key's kind signs with, or
+                the one that a bundle names.
+            name: What the report and errors call it; by default the path.
+            timeout: Seconds; looked at between two pieces.
+
+        Raises:
+            VerificationError: The signatures do not satisfy the policy; see `report`.
+            FileError: A file cannot be read to its end. This is not a verdict.
+            InvalidPolicy: The policy demands nothing.
+            ArgumentError: No signature was given, or the policy demands annotations, which blobs have not.
+            CallbackError: `read` raised an exception (its `__cause__`).
+        """
+
+    def verify_blob_digest(
+        self,
+        digest: str,
+        *,
+        signature: _Signature | Sequence[_Signature] | None = None,
+        bundle: _Signature | Sequence[_Signature] | None = None,
+        digest_algorithm: _DigestAlgorithm | None = None,
+        name: str | None = None,
+    ) -> VerifiedBlob:
+        """`verify_blob` of which only a hash is known, such as `sha256:<hex>`. Not for Ed25519, which signs no hash."""
+
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class SignedBlob:
+    """A signature of a blob, in every form in which it is written. Frozen, and it pickles."""
+
+    @property
+    def signature(self) -> bytes:
+        """The raw signature."""
+
+    @property
+    def base64(self) -> str:
+        """The signature in base64: what `cosign sign-blob` prints."""
+
+    @property
+    def bundle(self) -> bytes:
+        """The sigstore bundle, as cosign 3 writes it."""
+
+    @property
+    def old_bundle(self) -> bytes:
+        """The JSON of `sign-blob --bundle` before there were bundles (`base64Signature`)."""
+
+    @property
+    def digest(self) -> str:
+        """The hash of what was signed, such as `sha256:<hex>`."""
+
+    @property
+    def key_fingerprint(self) -> str:
+        """`PublicKey.fingerprint` of the key that signed."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class VerifiedBlob:
+    """A blob whose signatures satisfy the policy. Only `Verifier.verify_blob` and `verify_blob_digest` make one. Frozen,
+    and it pickles."""
+
+    @property
+    def name(self) -> str:
+        """What it was called; empty for bytes without a name."""
+
+    @property
+    def digest(self) -> str:
+        """The hash of what was read, such as `sha256:<hex>`; a file can change afterwards."""
+
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """`PublicKey.fingerprint` of each distinct key that signed acceptably."""
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Every signature that was looked at, with each check."""
+
+    def to_json(self) -> str:
+        """All of it as JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as a fresh `dict`."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
@@ -612,6 +757,9 @@ def _restore_signed(
     layout_needs_name: bool,
     json: str,
 ) -> SignedImage: ...
+def _restore_signed_blob(
+    signature: bytes, digest: str, key_fingerprint: str, bundle: bytes, old_bundle: bytes
+) -> SignedBlob: ...
 def _restore_stored(format: str, place: str, added: bool, status: str, reason: str | None) -> StoredSignature: ...
 def _restore_verified(
     image: str,
@@ -621,3 +769,4 @@ def _restore_verified(
     report: str,
     json: str,
 ) -> VerifiedImage: ...
+def _restore_verified_blob(name: str, digest: str, signers: Sequence[str], report: str, json: str) -> VerifiedBlob: ...

@@ -19,6 +19,8 @@ COMMANDS = {
     "public-key": ("_keys", "print the public key of a private key"),
     "sign": ("_sign", "sign container images"),
     "verify": ("_verify", "verify signatures of container images"),
+    "sign-blob": ("_blobs", "sign files"),
+    "verify-blob": ("_blobs", "verify signatures of files"),
     "triangulate": ("_triangulate", "print where the signatures of an image are stored"),
     "version": ("_version", "print the version"),
 }
