@@ -40,7 +40,8 @@ fn judgement(c: &mut Criterion) {
     let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
     let digest = Digest::sha256(b"image");
     let payload = simple_signing::write("ghcr.io/team/app", &digest, &Default::default());
-    let new = NewSignature { signature: key.sign(&payload).unwrap(), payload: payload.clone() };
+    let new =
+        NewSignature { signature: key.sign(&payload).unwrap(), payload: payload.clone(), ..NewSignature::default() };
     let image = legacy::append(None, &new, false).unwrap();
     let policy = Policy::new().with_key(key.public_key());
     c.bench_function("judge one fetched legacy signature", |b| {

@@ -36,7 +36,11 @@ fn sig() -> Place {
 }
 
 fn signature(n: usize) -> NewSignature {
-    NewSignature { payload: format!("payload {n}").into_bytes(), signature: vec![n as u8; 8] }
+    NewSignature {
+        payload: format!("payload {n}").into_bytes(),
+        signature: vec![n as u8; 8],
+        ..NewSignature::default()
+    }
 }
 
 fn layer(n: usize) -> Descriptor {
@@ -1329,7 +1333,11 @@ fn a_full_union_has_the_own_signature_first() {
 }
 
 fn layer_of(n: usize) -> Descriptor {
-    legacy::layer(&NewSignature { payload: format!("payload {n}").into_bytes(), signature: n.to_be_bytes().to_vec() })
+    legacy::layer(&NewSignature {
+        payload: format!("payload {n}").into_bytes(),
+        signature: n.to_be_bytes().to_vec(),
+        ..NewSignature::default()
+    })
 }
 
 #[test]

@@ -120,6 +120,7 @@ impl Fixture {
         let new = legacy::NewSignature {
             payload: payload.as_bytes().to_vec(),
             signature: key(0).sign(payload.as_bytes()).unwrap(),
+            ..Default::default()
         };
         let image = legacy::append(None, &new, false).unwrap();
         self.put(payload.as_bytes());

@@ -283,7 +283,7 @@ fn check_manifest(manifest: &Manifest, value: &Value) {
     };
     let rewritten = lax(&written.manifest);
     assert_eq!(compared(&rewritten), compared(value), "no member is lost");
-    let new = NewSignature { payload: b"{}".to_vec(), signature: vec![1] };
+    let new = NewSignature { payload: b"{}".to_vec(), signature: vec![1], ..NewSignature::default() };
     if let Ok(appended) = legacy::append(Some(manifest), &new, false) {
         let appended = Manifest::parse(&appended.manifest, Some(&manifest.media_type)).expect("a manifest appended to");
         assert_eq!(appended.layers.split_last(), Some((&legacy::layer(&new), &manifest.layers[..])));

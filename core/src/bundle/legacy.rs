@@ -34,12 +34,15 @@ pub fn tag(digest: &Digest, suffix: &str) -> String {
 }
 
 /// One signature that is to be stored.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct NewSignature {
     /// The signed bytes.
     pub payload: Vec<u8>,
     /// The raw signature.
     pub signature: Vec<u8>,
+    /// What stands beside the signature in the layer's annotations: a log entry ([`LOG_BUNDLE`]), a certificate. Mostly
+    /// empty.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A signature image ready to be stored.
@@ -69,6 +72,7 @@ pub fn check_layer_count(count: usize) -> Result<()> {
 /// The layer that carries `new`.
 pub fn layer(new: &NewSignature) -> Descriptor {
     let mut layer = Descriptor::of(media_type::SIMPLE_SIGNING, &new.payload);
+    layer.annotations.clone_from(&new.annotations);
     layer.annotations.insert(SIGNATURE.to_owned(), base64::encode(&new.signature));
     layer
 }
@@ -206,6 +210,7 @@ mod tests {
                 let new = NewSignature {
                     payload: vector(folder, &format!("payload-{n}.json")),
                     signature: base64::decode(&signature).unwrap(),
+                    ..NewSignature::default()
                 };
                 let existing = image.map(|image| Manifest::parse(&image.manifest, None).unwrap());
                 image = Some(append(existing.as_ref(), &new, false).unwrap());
@@ -219,7 +224,7 @@ mod tests {
 
     #[test]
     fn stops_at_a_thousand_layers() {
-        let new = NewSignature { payload: b"{}".to_vec(), signature: vec![1] };
+        let new = NewSignature { payload: b"{}".to_vec(), signature: vec![1], ..NewSignature::default() };
         let image = append(None, &new, true).unwrap();
         let mut manifest = Manifest::parse(&image.manifest, None).unwrap();
         assert_eq!(manifest.media_type, media_type::DOCKER_MANIFEST);

@@ -106,7 +106,7 @@ impl<'a> Recipe<'a> {
         if payload.len() > simple_signing::MAX_BYTES {
             return Err(Error::new(Code::TooLarge, "the annotations make the payload larger than 1 MiB"));
         }
-        Ok(NewSignature { signature: self.key.sign(&payload)?, payload })
+        Ok(NewSignature { signature: self.key.sign(&payload)?, payload, ..NewSignature::default() })
     }
 
     fn item<'b>(&'b self, made: &'b Made) -> NewItem<'b> {
