@@ -42,8 +42,8 @@
 //! |---|---|
 //! | 5 verbs | [`client`], [`blocking`], [`mod@blob`] |
 //! | 4 places | `store` |
-//! | 3 services | [`registry`] |
-//! | 2 judgement | [`verify`] |
+//! | 3 services | [`registry`], [`sigstore`] |
+//! | 2 judgement | [`verify`], [`trust`] |
 //! | 1 formats | [`key`], [`payload`], [`bundle`], [`oci`] |
 //! | 0 ground | [`error`], [`digest`], [`encoding`], [`crypto`], [`call`] |
 #![forbid(unsafe_code)]
@@ -59,12 +59,15 @@ pub mod error;
 pub mod key;
 pub mod oci;
 pub mod payload;
+pub mod trust;
 pub mod verify;
 
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "client")]
 pub mod registry;
+#[cfg(feature = "client")]
+pub mod sigstore;
 #[cfg(feature = "client")]
 pub mod store;
 
@@ -85,4 +88,5 @@ pub use digest::Digest;
 pub use error::{Class, Code, Error, Result};
 pub use key::{KeyFormat, PrivateKey, PublicKey};
 pub use oci::ImageRef;
+pub use trust::TrustedRoot;
 pub use verify::{Policy, Report, Verification, Verified};

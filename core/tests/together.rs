@@ -26,7 +26,11 @@ fn descriptor(n: usize) -> Descriptor {
 }
 
 fn layer(of: usize, n: usize, api: Capability, known: bool) -> Machine {
-    let new = NewSignature { payload: format!("payload {n}").into_bytes(), signature: vec![n as u8; 8], ..NewSignature::default() };
+    let new = NewSignature {
+        payload: format!("payload {n}").into_bytes(),
+        signature: vec![n as u8; 8],
+        ..NewSignature::default()
+    };
     let job = Job::Layer { layer: legacy::layer(&new), payload: new.payload.into(), docker: false, duplicate: None };
     Machine::new(Place::image(&image(of), ".sig").unwrap(), job, api, known.then(|| descriptor(of))).unwrap()
 }

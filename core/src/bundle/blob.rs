@@ -5,8 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::certificate;
-use super::sigstore::{self, Bundle, Content, KeyMaterial};
+use super::sigstore::{self, Bundle, Content, KeyMaterial, LogEntry};
+use super::{certificate, rekor};
 use crate::crypto::Hash;
 use crate::encoding::strict_json::{self, Limits};
 use crate::encoding::{base64, proto_json};
@@ -100,12 +100,23 @@ impl BlobBundle {
         }
     }
 
-    /// Whether there are log entries, and timestamps; neither is judged.
-    pub fn evidence(&self) -> (bool, bool) {
+    /// The entries of transparency logs, not judged.
+    ///
+    /// # Errors
+    /// [`Code::SignatureInvalid`] when the one of an old bundle is malformed.
+    pub fn log_entries(&self) -> Result<Vec<LogEntry>> {
         match self {
-            BlobBundle::Sigstore(bundle) => (!bundle.log_entries.is_empty(), !bundle.timestamps.is_empty()),
-            BlobBundle::Old(old) => (old.log.is_some(), false),
+            BlobBundle::Sigstore(bundle) => Ok(bundle.log_entries.clone()),
+            BlobBundle::Old(old) => {
+                let entry = |log: &Map<String, Value>| rekor::promised_entry(&Value::Object(log.clone()));
+                old.log.as_ref().map(entry).into_iter().collect()
+            }
         }
+    }
+
+    /// Whether there are timestamps, which are not judged.
+    pub fn has_timestamps(&self) -> bool {
+        matches!(self, BlobBundle::Sigstore(bundle) if !bundle.timestamps.is_empty())
     }
 }
 

@@ -33,7 +33,11 @@ impl Client {
     }
 
     fn run<T>(&self, image: &ImageRef, future: impl Future<Output = Result<T>>) -> Result<T> {
-        if image.is_local() {
+        self.run_here(image.is_local(), future)
+    }
+
+    fn run_here<T>(&self, is_local: bool, future: impl Future<Output = Result<T>>) -> Result<T> {
+        if is_local {
             return run_local(future);
         }
         self.runtime()?.block_on(future)
@@ -56,7 +60,7 @@ impl Client {
 
     /// See [`super::Client::sign`].
     pub fn sign(&self, image: &ImageRef, key: &PrivateKey, options: &SignOptions, call: &Call) -> Result<Signed> {
-        self.run(image, self.client.sign(image, key, options, call))
+        self.run_here(options.is_local(image), self.client.sign(image, key, options, call))
     }
 
     /// See [`super::Client::verify`].
@@ -67,7 +71,7 @@ impl Client {
         options: &VerifyOptions,
         call: &Call,
     ) -> Result<Verified<Verification>> {
-        self.run(image, self.client.verify(image, policy, options, call))
+        self.run_here(options.is_local(image, policy), self.client.verify(image, policy, options, call))
     }
 
     /// See [`super::Client::verify_images`].

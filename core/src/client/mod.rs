@@ -9,6 +9,7 @@ mod options;
 mod resolve;
 mod sign;
 mod signed;
+mod tlog;
 mod verify;
 
 use std::future::Future;
@@ -17,8 +18,11 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 pub use batch::{Batch, BatchOf, BatchOptions, BatchResult};
-pub use options::{ClientOptions, Format, SignOptions, TriangulateOptions, VerifyOptions, parse_tag_suffix};
+pub use options::{
+    ClientOptions, Format, SignOptions, TlogUpload, TriangulateOptions, VerifyOptions, parse_tag_suffix,
+};
 pub use signed::{Signed, StoredSignature};
+pub use tlog::{LogRecord, TlogOutcome};
 
 use crate::error::{Code, Error, Result};
 use crate::oci::ImageRef;

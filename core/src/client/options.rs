@@ -4,7 +4,10 @@ use zeroize::Zeroizing;
 
 use crate::bundle::legacy;
 use crate::error::{Code, Error, Result};
+use crate::oci::ImageRef;
 use crate::registry::{ClientCertificate, Credential, DockerConfig, ProxyRules, Transport, TransportOptions};
+use crate::sigstore::PUBLIC_REKOR;
+use crate::verify::Policy;
 
 /// How a [`super::Client`] reaches registries. The library reads no environment variable and no file that it was not
 /// given; [`ClientOptions::from_env`] does.
@@ -12,11 +15,12 @@ use crate::registry::{ClientCertificate, Credential, DockerConfig, ProxyRules, T
 pub struct ClientOptions {
     pub(super) transport: TransportOptions,
     pub(super) layouts: bool,
+    pub(super) rekor_url: String,
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        ClientOptions { transport: TransportOptions::default(), layouts: true }
+        ClientOptions { transport: TransportOptions::default(), layouts: true, rekor_url: PUBLIC_REKOR.to_owned() }
     }
 }
 
@@ -46,6 +50,22 @@ impl ClientOptions {
     pub fn set_layouts(&mut self, allowed: bool) -> &mut Self {
         self.layouts = allowed;
         self
+    }
+
+    /// The transparency log to which signatures go, and in which they are looked for; only verbs that were told to use a
+    /// log ask it. Rekor's public log by default. Plain http is for loopback, and hosts for which
+    /// [`ClientOptions::dangerous_allow_http`] allows it.
+    ///
+    /// # Errors
+    /// [`Code::Argument`] for an address that is not https, nor plain http on loopback; that of another host is refused
+    /// when it is used.
+    pub fn set_rekor_url(&mut self, url: &str) -> Result<&mut Self> {
+        // Which hosts may be spoken to in plain http may still be said.
+        if !url.starts_with("http://") {
+            Transport::new(TransportOptions::default())?.service("transparency log", url)?;
+        }
+        self.rekor_url = url.to_owned();
+        Ok(self)
     }
 
     /// Trusts these PEM certificate authorities beside the system's.
@@ -159,7 +179,8 @@ impl ClientOptions {
     ///   these files name are started;
     /// - authorities from `$SSL_CERT_FILE` and `$SSL_CERT_DIR`: one of them adds to the system's, both replace them;
     /// - certificates per registry from `~/.config/containers/certs.d`, `/etc/containers/certs.d`, `/etc/docker/certs.d`;
-    /// - proxies from `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`, in upper or lower case, as in Go.
+    /// - proxies from `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`, in upper or lower case, as in Go;
+    /// - the transparency log from `REKOR_SERVER`, as in 2021.
     ///
     /// Files that no variable names may be unreadable or malformed: they then count as not there.
     ///
@@ -223,6 +244,10 @@ impl ClientOptions {
             None => text("HTTP_PROXY", "http_proxy"),
         };
         options.set_proxy(&text("HTTPS_PROXY", "https_proxy"), &http, &text("NO_PROXY", "no_proxy"))?;
+        let log = std::env::var("REKOR_SERVER").unwrap_or_default();
+        if !log.is_empty() {
+            options.set_rekor_url(&log).map_err(|e| e.context("REKOR_SERVER"))?;
+        }
         Ok(options)
     }
 }
@@ -296,6 +321,8 @@ pub struct SignOptions {
     /// For an index: signs everything that it leads to as well, each image for itself; cosign's `--recursive`. At most 1,000
     /// images, four levels deep.
     pub recursive: bool,
+    /// Whether the signature goes to the transparency log of the client ([`ClientOptions::set_rekor_url`]).
+    pub tlog: TlogUpload,
 }
 
 impl Default for SignOptions {
@@ -309,6 +336,52 @@ impl Default for SignOptions {
             layout_tag: None,
             tag_suffix: None,
             recursive: false,
+            tlog: TlogUpload::Never,
+        }
+    }
+}
+
+impl SignOptions {
+    /// Whether signing `image` so touches nothing but files, so that no runtime is needed ([`super::run_local`]).
+    pub fn is_local(&self, image: &ImageRef) -> bool {
+        image.is_local() && self.tlog == TlogUpload::Never
+    }
+}
+
+impl VerifyOptions {
+    /// Whether verifying `image` so touches nothing but files, so that no runtime is needed ([`super::run_local`]).
+    pub fn is_local(&self, image: &ImageRef, policy: &Policy) -> bool {
+        image.is_local() && (self.offline || !policy.requires_tlog())
+    }
+}
+
+/// Whether a signature goes to a transparency log, which tells everybody that it was made, by whom and of what digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlogUpload {
+    /// It does not.
+    #[default]
+    Never,
+    /// Of a public image: one that everybody may read. Of a private one it does not, and the result says so. An image in a
+    /// layout counts as private.
+    IfPublic,
+    /// It does, also of a private image.
+    Always,
+}
+
+impl TlogUpload {
+    /// `never`, `public` or `always`.
+    ///
+    /// # Errors
+    /// [`Code::Argument`] for any other name.
+    pub fn parse(name: &str) -> Result<TlogUpload> {
+        match name {
+            "never" => Ok(TlogUpload::Never),
+            "public" => Ok(TlogUpload::IfPublic),
+            "always" => Ok(TlogUpload::Always),
+            other => {
+                let shown: String = other.chars().take(40).collect();
+                Err(Error::new(Code::Argument, format!("the log upload {shown:?} is not never, public or always")))
+            }
         }
     }
 }
@@ -328,6 +401,8 @@ pub struct VerifyOptions {
     pub any_predicate_type: bool,
     /// The suffix of the signature tag: `.sig`, or `.cosign` as in 2021.
     pub tag_suffix: Option<String>,
+    /// Whether no transparency log is asked: an entry that the policy demands must stand beside the signature.
+    pub offline: bool,
 }
 
 impl Default for VerifyOptions {
@@ -339,6 +414,7 @@ impl Default for VerifyOptions {
             any_payload_type: false,
             any_predicate_type: false,
             tag_suffix: None,
+            offline: false,
         }
     }
 }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
+
 use super::signed::{Attempt, Signed, settle};
+use super::tlog::{self, LogRecord, TlogOutcome};
 use super::{Client, Format, SignOptions, nodes};
-use crate::bundle::legacy::NewSignature;
-use crate::bundle::sigstore::Bundle;
+use crate::bundle::legacy::{self, NewSignature};
+use crate::bundle::sigstore::{Bundle, Content};
 use crate::call::Call;
 use crate::error::{Code, Error, Result};
 use crate::key::{PrivateKey, PublicKey};
@@ -13,6 +16,7 @@ use crate::oci::ImageRef;
 use crate::payload::{simple_signing, statement};
 use crate::registry::limits;
 use crate::store::{Adding, Image, NewItem, Store};
+use crate::trust::Subject;
 
 /// Children of an index that are signed side by side.
 const AT_ONCE: usize = 8;
@@ -22,7 +26,8 @@ impl Client {
     /// same time lose nothing.
     ///
     /// A tag is resolved once; the result names the digest that was signed. Signing again with the same key and
-    /// annotations changes nothing in the legacy format (cosign's `DupeDetector`); a bundle is added each time.
+    /// annotations changes nothing in the legacy format (cosign's `DupeDetector`); a bundle is added each time. With
+    /// [`SignOptions::tlog`] a signature goes to the transparency log first, and its entry is stored beside it.
     ///
     /// # Errors
     /// [`Code::ImageNotFound`], [`Code::TooLarge`] at 1,000 signatures, usage and key codes, and the codes of the place. The
@@ -32,11 +37,12 @@ impl Client {
     pub async fn sign(&self, image: &ImageRef, key: &PrivateKey, options: &SignOptions, call: &Call) -> Result<Signed> {
         let call = &limits::with_deadline(call);
         call.check()?;
-        let recipe = Recipe::new(key, options)?;
+        let mut recipe = Recipe::new(self, key, options)?;
         let store = &*self.store(image, options.layout_tag.as_deref())?;
 
         let root = store.image(call).await?;
         let (digest, layout_needs_name) = (root.digest.clone(), root.needs_name);
+        recipe.tlog = self.may_be_logged(image, &digest, options.tlog, call).await?;
         let images = match options.recursive {
             true => nodes::all(store, root, call).await?,
             false => vec![root],
@@ -50,17 +56,20 @@ impl Client {
                 break;
             }
         }
-        Ok(Signed { reference: store.pinned(&digest), digest, signatures: settle(attempts)?, layout_needs_name })
+        let (reference, tlog) = (store.pinned(&digest), recipe.tlog);
+        Ok(Signed { reference, digest, signatures: settle(attempts)?, layout_needs_name, tlog })
     }
 }
 
 /// What is the same for every image of one call.
 struct Recipe<'a> {
+    client: &'a Client,
     key: &'a PrivateKey,
     signer: PublicKey,
     options: &'a SignOptions,
     suffix: &'a str,
     annotations: BTreeMap<String, String>,
+    tlog: TlogOutcome,
 }
 
 /// A signature that was made, and is not stored yet.
@@ -69,35 +78,68 @@ enum Made {
     Bundle(String),
 }
 
+/// The same, with its entry in the transparency log if it got one.
+type Logged = (Made, Option<LogRecord>);
+
 impl<'a> Recipe<'a> {
-    fn new(key: &'a PrivateKey, options: &'a SignOptions) -> Result<Recipe<'a>> {
+    fn new(client: &'a Client, key: &'a PrivateKey, options: &'a SignOptions) -> Result<Recipe<'a>> {
         let suffix = super::options::suffix(options.tag_suffix.as_deref())?;
         let annotations = annotations(&options.annotations)?;
-        Ok(Recipe { key, signer: key.public_key(), options, suffix, annotations })
+        let tlog = TlogOutcome::NotAsked;
+        Ok(Recipe { client, key, signer: key.public_key(), options, suffix, annotations, tlog })
     }
 
-    /// Signs these images in the formats wanted, and stores all signatures together.
+    /// Signs these images in the formats wanted, and stores all signatures together that did not fail before.
     async fn sign(&self, store: &dyn Store, images: &[Image], call: &Call) -> Result<Vec<Attempt>> {
-        let mut made = Vec::new();
+        let mut wanted = Vec::new();
         for image in images {
             if matches!(self.options.format, Format::Legacy | Format::Both) {
-                made.push((image, Made::Legacy(self.legacy(image)?)));
+                wanted.push((image, Format::Legacy));
             }
             if matches!(self.options.format, Format::Bundle | Format::Both) {
-                let bundle = Bundle::sign_image(&image.digest, &self.annotations, self.key, None)?;
-                made.push((image, Made::Bundle(bundle.to_json())));
+                wanted.push((image, Format::Bundle));
             }
         }
-        let adding: Vec<Adding<'_>> =
-            made.iter().map(|(image, made)| Adding { image, item: self.item(made) }).collect();
-        let added = store.add_all(&adding, self.options.journal, call).await;
-        let attempts = made.iter().zip(added).map(|((image, made), added)| Attempt {
-            digest: image.digest.clone(),
-            reference: store.pinned(&image.digest),
-            format: made.format(),
-            added,
+        let made = wanted.iter().map(|(image, format)| self.make(image, *format, call));
+        let made: Vec<Result<Logged>> = join_all(made).await;
+        call.check()?;
+        let sound = wanted.iter().zip(&made).filter_map(|((image, _), made)| Some((image, made.as_ref().ok()?)));
+        let adding: Vec<Adding<'_>> = sound.map(|(image, (made, _))| Adding { image, item: self.item(made) }).collect();
+        let mut added = match adding.is_empty() {
+            true => Vec::new(),
+            false => store.add_all(&adding, self.options.journal, call).await,
+        }
+        .into_iter();
+        let attempts = wanted.into_iter().zip(made).map(|((image, format), made)| {
+            let (added, log) = match made {
+                Ok((_, log)) => (added.next().unwrap_or_else(|| Err(unanswered())), log),
+                Err(error) => (Err(error), None),
+            };
+            Attempt { digest: image.digest.clone(), reference: store.pinned(&image.digest), format, added, log }
         });
         Ok(attempts.collect())
+    }
+
+    /// One signature, and its entry in the log.
+    async fn make(&self, image: &Image, format: Format, call: &Call) -> Result<Logged> {
+        if format != Format::Bundle {
+            let mut signature = self.legacy(image)?;
+            if !self.tlog.is_uploaded() {
+                return Ok((Made::Legacy(signature), None));
+            }
+            let subject = Subject::message(&signature.payload, &signature.signature, &self.signer);
+            let record = self.client.log(&subject, call).await?;
+            signature.annotations.insert(legacy::LOG_BUNDLE.to_owned(), tlog::annotation(&record)?);
+            return Ok((Made::Legacy(signature), Some(record)));
+        }
+        let mut bundle = Bundle::sign_image(&image.digest, &self.annotations, self.key, None)?;
+        let mut log = None;
+        if let (true, Content::Envelope(envelope)) = (self.tlog.is_uploaded(), &bundle.content) {
+            let record = self.client.log(&Subject::envelope(envelope, &self.signer), call).await?;
+            bundle.log_entries.push(record.entry.clone());
+            log = Some(record);
+        }
+        Ok((Made::Bundle(bundle.to_json()), log))
     }
 
     fn legacy(&self, image: &Image) -> Result<NewSignature> {
@@ -122,13 +164,9 @@ impl<'a> Recipe<'a> {
     }
 }
 
-impl Made {
-    fn format(&self) -> Format {
-        match self {
-            Made::Legacy(_) => Format::Legacy,
-            Made::Bundle(_) => Format::Bundle,
-        }
-    }
+/// The place has answered for fewer signatures than it was given.
+fn unanswered() -> Error {
+    Error::new(Code::Internal, "nobody knows what became of the signature")
 }
 
 fn annotations(given: &[(String, String)]) -> Result<BTreeMap<String, String>> {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Format;
+use super::tlog::{LogRecord, TlogOutcome};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::store::{Added, Protection};
@@ -18,6 +19,8 @@ pub struct StoredSignature {
     pub format: Format,
     /// Where it is, whether it is new, and how well it is protected.
     pub added: Added,
+    /// Its entry in the transparency log, if it got one.
+    pub log: Option<LogRecord>,
 }
 
 /// What was signed, and where the signatures are.
@@ -27,6 +30,7 @@ pub struct Signed {
     pub(super) reference: String,
     pub(super) signatures: Vec<StoredSignature>,
     pub(super) layout_needs_name: bool,
+    pub(super) tlog: TlogOutcome,
 }
 
 impl Signed {
@@ -72,10 +76,18 @@ impl Signed {
         self.layout_needs_name
     }
 
+    /// Whether the signatures went to the transparency log.
+    pub fn tlog(&self) -> TlogOutcome {
+        self.tlog
+    }
+
     /// The result as one line of JSON.
     pub fn json(&self) -> String {
-        let signatures: Vec<Value> =
-            self.signatures.iter().map(|one| stored_json(&one.reference, one.format, &one.added)).collect();
+        let signatures: Vec<Value> = self
+            .signatures
+            .iter()
+            .map(|one| stored_json(&one.reference, one.format, &one.added, one.log.as_ref()))
+            .collect();
         json!({
             "digest": self.digest.to_string(),
             "reference": self.reference,
@@ -84,12 +96,13 @@ impl Signed {
             "status": self.protection().name(),
             "signatures": signatures,
             "layout_needs_name": self.layout_needs_name,
+            "tlog": self.tlog.name(),
         })
         .to_string()
     }
 }
 
-fn stored_json(reference: &str, format: Format, added: &Added) -> Value {
+fn stored_json(reference: &str, format: Format, added: &Added, log: Option<&LogRecord>) -> Value {
     json!({
         "reference": reference,
         "format": format.name(),
@@ -97,6 +110,7 @@ fn stored_json(reference: &str, format: Format, added: &Added) -> Value {
         "added": added.added,
         "status": added.protection.name(),
         "reason": added.protection.reason(),
+        "log": log.map(LogRecord::to_value),
     })
 }
 
@@ -107,6 +121,7 @@ pub(super) struct Attempt {
     pub(super) reference: String,
     pub(super) format: Format,
     pub(super) added: Result<Added>,
+    pub(super) log: Option<LogRecord>,
 }
 
 /// All of them, in order; or, when one failed, its error. Among several that error names the image and the format and, in
@@ -119,8 +134,9 @@ pub(super) fn settle(attempts: Vec<Attempt>) -> Result<Vec<StoredSignature>> {
             _ => name_failure(attempt, error, &attempts),
         });
     }
-    let stored =
-        |Attempt { digest, reference, format, added }| Ok(StoredSignature { digest, reference, format, added: added? });
+    let stored = |Attempt { digest, reference, format, added, log }| {
+        Ok(StoredSignature { digest, reference, format, added: added?, log })
+    };
     attempts.into_iter().map(stored).collect()
 }
 
@@ -129,7 +145,7 @@ fn name_failure(attempt: &Attempt, error: &Error, attempts: &[Attempt]) -> Error
     let each: Vec<Value> = attempts
         .iter()
         .map(|attempt| match &attempt.added {
-            Ok(added) => stored_json(&attempt.reference, attempt.format, added),
+            Ok(added) => stored_json(&attempt.reference, attempt.format, added, attempt.log.as_ref()),
             Err(error) => json!({
                 "reference": attempt.reference,
                 "format": attempt.format.name(),

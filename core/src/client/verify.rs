@@ -1,18 +1,23 @@
 //! verify: resolve, read both formats side by side, judge each signature once.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use futures_util::future::{Either, join, ready};
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 
-use super::{Client, Format, VerifyOptions};
+use super::{Client, Format, VerifyOptions, tlog};
 use crate::bundle::{legacy, referrer, sigstore};
 use crate::call::Call;
 use crate::error::{Code, Error, Result};
 use crate::oci::{Descriptor, ImageRef, Manifest};
 use crate::payload::{simple_signing, statement};
 use crate::registry::limits;
+use crate::sigstore::Rekor;
 use crate::store::{Image, Referring, Store, StoredManifest};
-use crate::verify::{BundleSignature, Conditions, Judge, LegacySignature, Payload, SignatureEvidence, Unread};
+use crate::verify::{
+    BundleSignature, Conditions, Judge, LegacySignature, LogAnswer, Payload, SignatureEvidence, Unread,
+};
 use crate::verify::{Policy, Verification, Verified};
 
 /// Requests of one verification that are under way together.
@@ -27,6 +32,10 @@ struct Reader<'a> {
     /// Payloads that need not be fetched: if the layer's digest is theirs, they are it.
     guesses: Vec<Vec<u8>>,
     room: Semaphore,
+    /// The transparency log, where the policy demands an entry and it may be asked.
+    log: Option<Rekor>,
+    policy: &'a Policy,
+    searches: AtomicUsize,
     call: &'a Call,
 }
 
@@ -37,7 +46,9 @@ impl Client {
     /// Verifies that `image` is signed as `policy` demands. A tag is resolved once; use the result's digest from here on.
     ///
     /// Signatures of both formats are looked for at the same time; the policy may be met by either, or by both together.
-    /// Only when it is not met is the journal read, where signatures wait that a concurrent signer has overwritten.
+    /// Only when it is not met is the journal read, where signatures wait that a concurrent signer has overwritten. A policy
+    /// that demands a transparency log's entry takes the one that stands beside a signature; where there is none, the log
+    /// of the client is asked ([`super::ClientOptions::set_rekor_url`]), unless the options say offline.
     ///
     /// # Errors
     /// [`Code::NoSignatures`], [`Code::NoSignatureMatches`], [`Code::Threshold`]: evidence was read and refused; the
@@ -73,8 +84,17 @@ impl Client {
                 guesses.push(simple_signing::write(&found.identity, &found.digest, &demanded));
             }
         }
-        let reader =
-            Reader { store: store.as_ref(), image: &found, guesses, room: Semaphore::new(IN_FLIGHT as usize), call };
+        let log = (policy.requires_tlog() && !options.offline).then(|| self.rekor()).transpose()?;
+        let reader = Reader {
+            store: store.as_ref(),
+            image: &found,
+            guesses,
+            room: Semaphore::new(IN_FLIGHT as usize),
+            log,
+            policy,
+            searches: AtomicUsize::new(0),
+            call,
+        };
 
         let (tag, referring) = reader.places(suffix, options.format).await?;
         let place = store.signature_reference(&found.digest, suffix);
@@ -172,8 +192,29 @@ impl Reader<'_> {
         let mut reads = stream::iter(reads).buffered(AT_ONCE);
         while let Some((signature, _room)) = reads.next().await {
             self.call.check()?;
-            judge.signature(&signature);
+            self.show(&signature, judge).await?;
         }
+        Ok(())
+    }
+
+    /// Shows a signature to the judge, with what the transparency log says about it where that decides.
+    async fn show(&self, signature: &SignatureEvidence, judge: &mut Judge<'_>) -> Result<()> {
+        let wanted = match &self.log {
+            Some(log) => judge.wants_log(signature).map(|subject| (log, subject)),
+            None => None,
+        };
+        let Some((log, subject)) = wanted else {
+            judge.signature(signature);
+            return Ok(());
+        };
+        let answer = match self.searches.fetch_add(1, Ordering::Relaxed) < tlog::MOST_SEARCHES {
+            true => tlog::ask(log, &subject, self.policy, self.call).await?,
+            false => {
+                let what = format!("more than {} signatures of one image are not looked for", tlog::MOST_SEARCHES);
+                LogAnswer::Unread(Error::new(Code::TooLarge, what).with("limit", tlog::MOST_SEARCHES as u64))
+            }
+        };
+        judge.signature_and_log(signature, &answer);
         Ok(())
     }
 
@@ -262,7 +303,8 @@ impl Reader<'_> {
             match read {
                 Ok(None) => {}
                 Ok(Some((descriptor, bundle, _room))) => {
-                    judge.signature(&SignatureEvidence::Bundle(BundleSignature { place, index, descriptor, bundle }));
+                    let signature = SignatureEvidence::Bundle(BundleSignature { place, index, descriptor, bundle });
+                    self.show(&signature, judge).await?;
                 }
                 Err(error) => {
                     if let Err(unread) = self.read(Err::<(), _>(error), &place)? {

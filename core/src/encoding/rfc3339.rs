@@ -16,9 +16,76 @@ pub fn utc(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// The seconds after 1970 that a text in UTC names, such as `2026-11-23T06:41:36Z`; fractions of a second are cut.
+pub fn parse_utc(text: &str) -> Option<u64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let (time, fraction) = time.split_once('.').map_or((time, None), |(time, fraction)| (time, Some(fraction)));
+    if fraction.is_some_and(|digits| digits.is_empty() || digits.len() > 9 || !is_digits(digits)) {
+        return None;
+    }
+    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+    if year < 1970 || !(1..=12).contains(&month) || day == 0 || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let shifted_year = if month > 2 { year } else { year.checked_sub(1)? };
+    let (era, year_of_era) = (shifted_year / 400, shifted_year % 400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year;
+    let days = (era * 146_097 + of_era).checked_sub(719_468)?;
+    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
+    // A day that its month does not have comes out as another one.
+    let whole = text.get(..19)?;
+    (utc(seconds).get(..19)? == whole).then_some(seconds)
+}
+
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn numbers(text: &str, separator: char, widths: [usize; 3]) -> Option<[u64; 3]> {
+    let mut parts = text.split(separator);
+    let mut numbers = [0; 3];
+    for (number, width) in numbers.iter_mut().zip(widths) {
+        let part = parts.next().filter(|part| part.len() == width && is_digits(part))?;
+        *number = part.parse().ok()?;
+    }
+    parts.next().is_none().then_some(numbers)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_what_it_writes_and_nothing_else() {
+        for seconds in [0, 951_782_399, 951_782_400, 951_868_800, 1_709_208_000, 1_795_415_964, 4_107_542_400] {
+            assert_eq!(parse_utc(&utc(seconds)), Some(seconds));
+        }
+        assert_eq!(parse_utc("2021-01-12T11:53:27.123456789Z"), Some(1_610_452_407));
+        for bad in [
+            "",
+            "Z",
+            "2021-01-12",
+            "2021-01-12T11:53:27",
+            "2021-01-12T11:53:27+00:00",
+            "2021-02-29T11:53:27Z",
+            "2021-13-12T11:53:27Z",
+            "2021-00-12T11:53:27Z",
+            "2021-01-00T11:53:27Z",
+            "2021-01-12T24:00:00Z",
+            "2021-01-12T11:53:60Z",
+            "2021-1-12T11:53:27Z",
+            "+021-01-12T11:53:27Z",
+            "1969-12-31T23:59:59Z",
+            "2021-01-12T11:53:27.Z",
+            "2021-01-12t11:53:27z",
+            "2021-01-12T11:53:27ZZ",
+            "2021-01-12-1T11:53:27Z",
+        ] {
+            assert_eq!(parse_utc(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn writes_what_date_writes() {

@@ -13,6 +13,7 @@ use super::date;
 use super::limits::{self, bounded};
 use super::request::{Ask, clean, in_flight};
 use super::retry::{self, Failure};
+use super::service::service_error;
 use super::transport::Transport;
 use crate::call::Call;
 use crate::error::{Code, Error, Result};
@@ -56,6 +57,9 @@ pub(super) struct Answer {
 impl Answer {
     /// The error that this answer is.
     pub(super) fn error(&self, ask: &Ask<'_>) -> Error {
+        if ask.service.is_some() {
+            return service_error(ask, self);
+        }
         status_error(ask, self.status, &self.headers, &self.refusal)
     }
 

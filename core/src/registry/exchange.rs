@@ -137,7 +137,7 @@ impl Transport {
         authorization: Option<&Authorization>,
         call: &Call,
     ) -> std::result::Result<Response, Failure> {
-        let client = self.client(base, url)?;
+        let client = self.client(base, url, ask.service.is_some())?;
         let mut request = client
             .request(ask.method.clone(), url.clone())
             .headers(ask.headers.clone())

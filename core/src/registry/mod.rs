@@ -7,7 +7,7 @@
 //! the moment is tried again (`retry.rs`). What a registry can do is remembered (`capabilities.rs`). TLS trusts the system's authorities, loaded at the first https request
 //! (`tls.rs`). Everything that arrives has a cap and every wait an end (`limits.rs`). What the rest of the library gets
 //! to see is bytes that have the digest and size that were asked for, an honest "it is not there", or an error whose
-//! class says that nothing is known.
+//! class says that nothing is known. What is asked of services beside registries goes the same way (`service.rs`).
 //!
 //! With the feature `oci-client` an `oci_client::Client` of the program can take the place of our own requests
 //! (`oci_client.rs`); what it brings is held to the same rules.
@@ -36,6 +36,7 @@ mod realm;
 mod request;
 mod resolve;
 mod retry;
+mod service;
 mod tag_list;
 mod tls;
 mod token;
@@ -49,5 +50,6 @@ pub use docker_config::DockerConfig;
 pub use lists::{Referrers, TagList};
 pub use manifests::{FetchedManifest, ManifestHead, PutOutcome, StoredManifest};
 pub use proxy::ProxyRules;
+pub use service::{ServiceAnswer, ServiceAsk, ServiceUrl};
 pub use tls::ClientCertificate;
 pub use transport::{Transport, TransportOptions};

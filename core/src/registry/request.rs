@@ -31,6 +31,8 @@ pub(super) struct Ask<'a> {
     pub(super) body: Option<&'a [u8]>,
     /// `GET manifest v1`, for messages.
     pub(super) what: String,
+    /// What the host is, if it is no registry.
+    pub(super) service: Option<&'static str>,
 }
 
 pub(super) enum Target {
@@ -49,7 +51,8 @@ impl<'a> Ask<'a> {
         };
         let (target, headers, query) = (Target::Path(path), HeaderMap::new(), Vec::new());
         let (resend, reads, source, body) = (Resend::Always, false, None, None);
-        Ask { method, host, repository, scope, target, query, headers, resend, reads, source, body, what }
+        let service = None;
+        Ask { method, host, repository, scope, target, query, headers, resend, reads, source, body, what, service }
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: &str) -> Result<Self> {
@@ -60,6 +63,11 @@ impl<'a> Ask<'a> {
     }
 
     pub(super) fn error(&self, code: Code, why: &str) -> Error {
+        if let Some(service) = self.service {
+            return Error::new(code, format!("{service} {}: {}: {why}", self.host, self.what))
+                .with("service", self.host)
+                .with("request", self.what.as_str());
+        }
         Error::new(code, format!("registry {}: {} in {}: {why}", self.host, self.what, self.repository))
             .with("registry", self.host)
             .with("repository", self.repository)
@@ -117,7 +125,7 @@ pub(super) fn clean(text: &str, most: usize) -> String {
 /// Names the request in an error that only said "cancelled" or "the deadline passed".
 pub(super) fn in_flight(ask: &Ask<'_>, error: Error) -> Error {
     match error.code() {
-        Code::Cancelled | Code::Timeout if error.detail("registry").is_none() => {
+        Code::Cancelled | Code::Timeout if error.detail("request").is_none() => {
             ask.error(error.code(), error.message())
         }
         _ => error,

@@ -79,6 +79,9 @@ impl Transport {
     /// The credential for a repository: what was set for the host, then what the docker files hold or their helpers say,
     /// file by file.
     async fn credential(&self, ask: &Ask<'_>, host: &str, call: &Call) -> Result<Option<Credential>> {
+        if self.options.anonymous {
+            return Ok(None);
+        }
         if let Some((_, credential)) = self.options.auth.iter().find(|(of, _)| of == host) {
             return Ok(Some(credential.clone()));
         }

@@ -51,6 +51,8 @@ pub struct TransportOptions {
     pub token_servers: Vec<(String, String)>,
     /// Proxies; none by default.
     pub proxies: ProxyRules,
+    /// Whether to show nobody who asks: no credential and no certificate, whatever else these options hold.
+    pub anonymous: bool,
     /// For tests: how long to wait before the second attempt, at most.
     #[doc(hidden)]
     pub retry_base: Option<Duration>,
@@ -89,7 +91,7 @@ pub struct Transport {
 enum Place {
     /// A registry itself; named only where certificates are kept for it.
     Home { plain: bool, host: Option<String> },
-    /// Another host than the registry, which itself is in a private network.
+    /// Another host than the registry, which itself is in a private network; or a service that the caller named.
     Neighbour { plain: bool },
     /// Another host, which must not lead into a private network.
     Away { plain: bool },
@@ -178,8 +180,8 @@ impl Transport {
         Ok(found)
     }
 
-    /// The HTTP client for `url`, in a request that is about the registry `base`.
-    pub(super) fn client(&self, base: &Url, url: &Url) -> Result<reqwest::Client> {
+    /// The HTTP client for `url`, in a request that is about the registry, or the service, `base`.
+    pub(super) fn client(&self, base: &Url, url: &Url, service: bool) -> Result<reqwest::Client> {
         // The one door to the network: nothing goes out beside the client that was given.
         #[cfg(feature = "oci-client")]
         if self.through.is_some() {
@@ -188,6 +190,8 @@ impl Transport {
         let plain = url.scheme() == "http";
         let home = base.host_str().unwrap_or_default();
         let place = match url.host_str() == base.host_str() {
+            // Whoever named the service may have it in a private network; certificates are for registries.
+            _ if service => Place::Neighbour { plain },
             true => {
                 let host = match url.port() {
                     Some(port) => format!("{home}:{port}"),
@@ -223,6 +227,7 @@ impl Transport {
                 let mut extra: Vec<&[u8]> = self.options.ca_pem.iter().map(Vec::as_slice).collect();
                 extra.extend(own.authorities.iter().map(Vec::as_slice));
                 let identity = match place {
+                    _ if self.options.anonymous => None,
                     Place::Home { .. } => own.client.as_ref().or(self.options.client_certificate.as_ref()),
                     _ => None,
                 };

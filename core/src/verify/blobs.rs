@@ -9,15 +9,17 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::checks::{Steps, refusal};
+use super::log::{self, LogAnswer};
 use super::policy::Policy;
 use super::report::{Report, SCHEMA, SignatureReport, Verdict};
 use super::verified::Verified;
 use crate::bundle::blob::BlobBundle;
-use crate::bundle::sigstore::MAX_SIGNATURE_BYTES;
+use crate::bundle::sigstore::{LogEntry, MAX_SIGNATURE_BYTES};
 use crate::crypto::Hash;
 use crate::encoding::{base64, hex};
 use crate::error::{Code, Error, Result};
 use crate::key::{MessageVerifier, PublicKey};
+use crate::trust::{LogProof, Subject};
 
 /// A signature's file in base64, with its lines wrapped or not, is at most this long.
 const MAX_TEXT_BYTES: usize = 8192;
@@ -55,6 +57,7 @@ pub struct VerifiedBlobSignature {
     place: String,
     format: &'static str,
     key_fingerprint: String,
+    log: Option<LogProof>,
 }
 
 impl VerifiedBlobSignature {
@@ -71,6 +74,11 @@ impl VerifiedBlobSignature {
     /// Lower-case hex of SHA-256 over the signer's SPKI.
     pub fn key_fingerprint(&self) -> &str {
         &self.key_fingerprint
+    }
+
+    /// What a trusted transparency log proves about it; `None` when no log was judged.
+    pub fn log(&self) -> Option<&LogProof> {
+        self.log.as_ref()
     }
 }
 
@@ -139,15 +147,16 @@ struct Pending {
 
 #[derive(Debug)]
 struct Held {
+    signature: Vec<u8>,
     /// The hash that a bundle claims the blob to have.
     claimed: Option<(Hash, Vec<u8>)>,
-    /// Whether there are log entries, and timestamps.
-    evidence: (bool, bool),
+    /// The log entries beside it.
+    log: Result<Vec<LogEntry>>,
+    has_timestamps: bool,
 }
 
 /// What the first checks of a signature found.
 struct Parsed {
-    signature: Vec<u8>,
     keys: Vec<PublicKey>,
     held: Held,
 }
@@ -194,15 +203,21 @@ impl<'a> BlobJudge<'a> {
             checks: Vec::new(),
         };
         let parsed = match signature.form {
-            Form::Detached => detached(&signature.bytes, self.policy, Steps { report: &mut report }),
+            Form::Detached => detached(&signature.bytes, self.policy, Steps::new(&mut report)),
             Form::Bundle => bundle(&signature.bytes, self.policy, hash, &mut report),
         };
-        let held = parsed.ok().map(|Parsed { signature, keys, held }| {
+        let trusts_a_log = !self.policy.trusted().logs().is_empty();
+        let held = parsed.ok().map(|Parsed { keys, held }| {
             let claimed = held.claimed.as_ref().map(|(hash, _)| *hash);
             if let Some(claimed) = claimed {
                 self.message.demand(claimed);
             }
-            self.message.add(&keys, &signature, hash.or(claimed));
+            if trusts_a_log && held.log.as_ref().is_ok_and(|entries| !entries.is_empty()) {
+                // Logs name a blob by one of these, whatever was signed.
+                self.message.demand(Hash::Sha256);
+                self.message.demand(Hash::Sha512);
+            }
+            self.message.add(&keys, &held.signature, hash.or(claimed));
             held
         });
         self.signatures.push(Pending { report, held });
@@ -248,8 +263,8 @@ fn detached(bytes: &[u8], policy: &Policy, mut steps: Steps<'_>) -> Result<Parse
     let signature = steps.run("encoding", raw(bytes))?;
     // 2. Nothing stands beside it.
     steps.skip("certificate", "the signature has none");
-    let held = Held { claimed: None, evidence: (false, false) };
-    Ok(Parsed { signature, keys: policy.keys().to_vec(), held })
+    let held = Held { signature, claimed: None, log: Ok(Vec::new()), has_timestamps: false };
+    Ok(Parsed { keys: policy.keys().to_vec(), held })
 }
 
 fn raw(bytes: &[u8]) -> Result<Vec<u8>> {
@@ -275,14 +290,19 @@ fn bundle(bytes: &[u8], policy: &Policy, hash: Option<Hash>, report: &mut Signat
     if let Ok(BlobBundle::Sigstore(_)) = &parsed {
         report.format = "bundle";
     }
-    let mut steps = Steps { report };
+    let mut steps = Steps::new(report);
     // 1. It is exactly one bundle of either form, with a signature of a blob.
     let bundle = steps.run("encoding", parsed.and_then(|bundle| is_over(bundle, hash)))?;
     // 2. It is to be verified with a key, and one that stands inside is an accepted one.
     let keys = steps.run("certificate", bundle.candidates(policy.keys()))?;
     let claimed = bundle.digest().map(|(hash, digest)| (hash, digest.to_vec()));
-    let held = Held { claimed, evidence: bundle.evidence() };
-    Ok(Parsed { signature: bundle.signature().to_vec(), keys, held })
+    let held = Held {
+        signature: bundle.signature().to_vec(),
+        claimed,
+        log: bundle.log_entries(),
+        has_timestamps: bundle.has_timestamps(),
+    };
+    Ok(Parsed { keys, held })
 }
 
 /// A bundle that says which hash it is over must say the demanded one.
@@ -324,7 +344,7 @@ fn verdict(
     for Pending { report: mut checks, held } in pending {
         // Only what is held was given to the verifier.
         if let Some(held) = held
-            && let Ok(key) = last(&held, signers.next().flatten(), digests, Steps { report: &mut checks })
+            && let Ok((key, log)) = last(policy, held, signers.next().flatten(), digests, Steps::new(&mut checks))
         {
             let key_fingerprint = key.fingerprint();
             checks.verdict = Verdict::Verified;
@@ -332,7 +352,7 @@ fn verdict(
                 report.signers.push(key_fingerprint.clone());
             }
             let (place, format) = (checks.place.clone(), checks.format);
-            signatures.push(VerifiedBlobSignature { place, format, key_fingerprint });
+            signatures.push(VerifiedBlobSignature { place, format, key_fingerprint, log });
         }
         report.signatures.push(checks);
     }
@@ -351,11 +371,12 @@ fn verdict(
 }
 
 fn last(
-    held: &Held,
+    policy: &Policy,
+    held: Held,
     signer: Option<PublicKey>,
     digests: &[(Hash, Vec<u8>)],
     mut steps: Steps<'_>,
-) -> Result<PublicKey, ()> {
+) -> Result<(PublicKey, Option<LogProof>), ()> {
     // 3. One of the policy's keys made the signature over the blob.
     let refused = || Error::new(Code::SignatureInvalid, "the signature was not made by an accepted key");
     let key = steps.run("key", signer.ok_or_else(refused))?;
@@ -370,9 +391,10 @@ fn last(
             steps.run("digest", if is_it { Ok(()) } else { Err(mismatch()) })?;
         }
     }
-    // 5. Log entries and timestamps: with a key they are not demanded, and without a trusted root they prove nothing.
-    for (name, is_there) in [("log", held.evidence.0), ("timestamp", held.evidence.1)] {
-        steps.skip(name, if is_there { "no trusted root" } else { "the signature has none" });
-    }
-    Ok(key)
+    // 5. An entry in a transparency log is of this signature, this key and this blob. No log is asked about blobs.
+    let subject = || Subject::hashed(digests.to_vec(), &held.signature, &key);
+    let proof = log::check(held.log, subject, policy, &LogAnswer::NotAsked, &mut steps)?;
+    // 6. Timestamps: with a key they are not demanded, and without a trusted authority they prove nothing.
+    steps.skip("timestamp", if held.has_timestamps { "no trusted root" } else { "the signature has none" });
+    Ok((key, proof))
 }

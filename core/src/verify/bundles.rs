@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::checks::{Conditions, Steps, content, demanded_annotations};
 use super::evidence::BundleSignature;
+use super::log::{self, LogAnswer};
 use super::policy::Policy;
 use super::verified::VerifiedSignature;
 use crate::bundle::sigstore::{self, Bundle, Content, KeyMaterial};
@@ -14,6 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::oci::media_type;
 use crate::payload::dsse::{self, Envelope};
 use crate::payload::statement::{self, Statement};
+use crate::trust::Subject;
 
 /// The checks of one bundle.
 pub(super) fn check(
@@ -21,7 +23,8 @@ pub(super) fn check(
     image: &Digest,
     policy: &Policy,
     conditions: Conditions,
-    mut steps: Steps<'_>,
+    asked: &LogAnswer,
+    steps: &mut Steps<'_>,
 ) -> Result<VerifiedSignature, ()> {
     // 1. The bytes are those that the manifest's layer names.
     let bytes = steps.run("content", content(&signature.bundle, &signature.descriptor, "bundle"))?;
@@ -60,17 +63,19 @@ pub(super) fn check(
             steps.skip(name, "the caller switched the claims off");
         }
     }
-    // 9. Log entries and timestamps: with a key they are not demanded, and without a trusted root they prove nothing.
-    let evidence = [("log", bundle.log_entries.is_empty()), ("timestamp", bundle.timestamps.is_empty())];
-    for (name, is_empty) in evidence {
-        steps.skip(name, if is_empty { "the bundle has none" } else { "no trusted root" });
-    }
+    // 9. An entry in a transparency log is of this signature, this key and this payload.
+    let subject = || Subject::envelope(&envelope, key);
+    let proof = log::check(Ok(bundle.log_entries), subject, policy, asked, steps)?;
+    // 10. Timestamps: with a key they are not demanded, and without a trusted authority they prove nothing.
+    let reason = if bundle.timestamps.is_empty() { "the bundle has none" } else { "no trusted root" };
+    steps.skip("timestamp", reason);
     Ok(VerifiedSignature {
         format: "bundle",
         payload: envelope.payload.clone(),
         key_fingerprint: key.fingerprint(),
         docker_reference: String::new(),
         annotations,
+        log: proof,
     })
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::evidence::{Evidence, Payload, SignatureEvidence, Unread};
+use super::log::LogAnswer;
 use super::policy::Policy;
 use super::report::{Check, CheckResult, Report, SCHEMA, SignatureReport, UnreadReport, Verdict};
 use super::verified::{Verification, Verified, VerifiedSignature};
@@ -13,6 +14,7 @@ use super::{bundles, legacy};
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::oci::Descriptor;
+use crate::trust::Subject;
 
 /// What the caller allows beyond the rules. The default is the strictest.
 #[derive(Debug, Clone, Copy)]
@@ -123,11 +125,29 @@ impl<'a> Judge<'a> {
         self.report.signers.len() >= self.policy.threshold()
     }
 
-    /// Checks one signature.
+    /// Checks one signature by what stands beside it; no transparency log was asked about it.
     pub fn signature(&mut self, signature: &SignatureEvidence) {
-        let (place, format, index, bytes) = match signature {
-            SignatureEvidence::Legacy(s) => (&s.place, "legacy", s.layer, &s.payload),
-            SignatureEvidence::Bundle(s) => (&s.place, "bundle", s.index, &s.bundle),
+        self.signature_and_log(signature, &LogAnswer::NotAsked);
+    }
+
+    /// What a transparency log is to be asked for: this signature is all that the policy demands, but for an entry in the
+    /// log, which is not beside it. `None` when the log's answer could change nothing.
+    pub fn wants_log(&self, signature: &SignatureEvidence) -> Option<Subject> {
+        if !self.policy.requires_tlog() {
+            return None;
+        }
+        self.examine(signature, &LogAnswer::NotAsked).2
+    }
+
+    /// All checks of one signature: how they went, what was verified, and what a log would have to be asked for.
+    fn examine(
+        &self,
+        signature: &SignatureEvidence,
+        asked: &LogAnswer,
+    ) -> (SignatureReport, Result<VerifiedSignature, ()>, Option<Subject>) {
+        let (place, format, index) = match signature {
+            SignatureEvidence::Legacy(s) => (&s.place, "legacy", s.layer),
+            SignatureEvidence::Bundle(s) => (&s.place, "bundle", s.index),
         };
         let mut report = SignatureReport {
             place: place.clone(),
@@ -137,17 +157,31 @@ impl<'a> Judge<'a> {
             key: None,
             checks: Vec::new(),
         };
-        let steps = Steps { report: &mut report };
+        let mut steps = Steps::new(&mut report);
         let outcome = match signature {
             SignatureEvidence::Legacy(signature) => {
-                legacy::check(signature, self.digest, self.policy, self.conditions, steps)
+                legacy::check(signature, self.digest, self.policy, self.conditions, asked, &mut steps)
             }
             SignatureEvidence::Bundle(signature) => {
-                bundles::check(signature, self.digest, self.policy, self.conditions, steps)
+                bundles::check(signature, self.digest, self.policy, self.conditions, asked, &mut steps)
             }
         };
-        let unread = match bytes {
-            Payload::Unread(error) => Some(error.clone()),
+        let wanted = steps.wanted;
+        (report, outcome, wanted)
+    }
+
+    /// Checks one signature by what stands beside it and what a transparency log said about it.
+    pub fn signature_and_log(&mut self, signature: &SignatureEvidence, asked: &LogAnswer) {
+        let (place, index, bytes) = match signature {
+            SignatureEvidence::Legacy(s) => (&s.place, s.layer, &s.payload),
+            SignatureEvidence::Bundle(s) => (&s.place, s.index, &s.bundle),
+        };
+        let (mut report, outcome, _) = self.examine(signature, asked);
+        let stopped_at = report.checks.last().map_or("", |check| check.name);
+        let unread = match (bytes, asked) {
+            (Payload::Unread(error), _) => Some(error.clone()),
+            // All else holds, and the log could not be heard.
+            (_, LogAnswer::Unread(error)) if stopped_at == "log" => Some(error.clone()),
             _ => None,
         };
         let unread = match outcome {
@@ -246,9 +280,15 @@ pub(super) fn refusal(policy: &Policy, report: &Report) -> Error {
 /// The checks of one signature as they are made; they go into its report. The first that fails ends them.
 pub(super) struct Steps<'a> {
     pub(super) report: &'a mut SignatureReport,
+    /// What a transparency log would have to be asked for.
+    pub(super) wanted: Option<Subject>,
 }
 
-impl Steps<'_> {
+impl<'a> Steps<'a> {
+    pub(super) fn new(report: &'a mut SignatureReport) -> Steps<'a> {
+        Steps { report, wanted: None }
+    }
+
     pub(super) fn run<T>(&mut self, name: &'static str, outcome: Result<T>) -> Result<T, ()> {
         let (result, reason, outcome) = match outcome {
             Ok(value) => (CheckResult::Passed, String::new(), Ok(value)),

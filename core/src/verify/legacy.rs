@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 
 use super::checks::{Conditions, Steps, content, demanded_annotations};
 use super::evidence::LegacySignature;
+use super::log::{self, LogAnswer};
 use super::policy::Policy;
 use super::verified::VerifiedSignature;
-use crate::bundle::{certificate, legacy};
+use crate::bundle::sigstore::LogEntry;
+use crate::bundle::{certificate, legacy, rekor};
 use crate::digest::Digest;
 use crate::encoding::base64;
 use crate::error::{Code, Error, Result};
 use crate::key::PublicKey;
 use crate::oci::media_type;
 use crate::payload::simple_signing::{ParseOptions, SimpleSigning};
+use crate::trust::Subject;
 
 /// The checks of one legacy signature.
 pub(super) fn check(
@@ -21,7 +24,8 @@ pub(super) fn check(
     image: &Digest,
     policy: &Policy,
     conditions: Conditions,
-    mut steps: Steps<'_>,
+    asked: &LogAnswer,
+    steps: &mut Steps<'_>,
 ) -> Result<VerifiedSignature, ()> {
     // 1. The layer is a simple-signing payload with a signature in base64.
     let raw = steps.run("encoding", signature_bytes(signature))?;
@@ -50,18 +54,26 @@ pub(super) fn check(
             steps.skip(name, "the caller switched the claims off");
         }
     }
-    // 8. Log entry and timestamp: with a key they are not demanded, and without a trusted root they prove nothing.
-    for (name, annotation) in [("log", legacy::LOG_BUNDLE), ("timestamp", legacy::TIMESTAMP)] {
-        let there = signature.descriptor.annotations.contains_key(annotation);
-        steps.skip(name, if there { "no trusted root" } else { "the signature has none" });
-    }
+    // 8. An entry in a transparency log is of this signature, this key and this payload.
+    let subject = || Subject::message(payload, &raw, key);
+    let proof = log::check(entries(signature), subject, policy, asked, steps)?;
+    // 9. A timestamp: with a key it is not demanded, and without a trusted authority it proves nothing.
+    let there = signature.descriptor.annotations.contains_key(legacy::TIMESTAMP);
+    steps.skip("timestamp", if there { "no trusted root" } else { "the signature has none" });
     Ok(VerifiedSignature {
         format: "legacy",
         payload: payload.to_vec(),
         key_fingerprint: key.fingerprint(),
         docker_reference,
         annotations,
+        log: proof,
     })
+}
+
+/// The entry beside the signature.
+fn entries(signature: &LegacySignature) -> Result<Vec<LogEntry>> {
+    let annotation = signature.descriptor.annotations.get(legacy::LOG_BUNDLE).filter(|text| !text.is_empty());
+    annotation.map(|text| rekor::parse_annotation(text)).into_iter().collect()
 }
 
 fn signature_bytes(signature: &LegacySignature) -> Result<Vec<u8>> {

@@ -1,4 +1,5 @@
-//! What must hold: keys, how many of them, annotations. A policy that demands nothing is an error, never a pass.
+//! What must hold: keys, how many of them, annotations, an entry in a transparency log. A policy that demands nothing is
+//! an error, never a pass.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +8,7 @@ use serde_json::Value;
 use crate::encoding::strict_json::{self, Limits};
 use crate::error::{Code, Error, Result};
 use crate::key::PublicKey;
+use crate::trust::{TrustedLog, TrustedRoot};
 
 /// What a verification demands. One signature must satisfy all of it; `threshold` distinct signers must have one each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct Policy {
     keys: Vec<PublicKey>,
     annotations: BTreeMap<String, String>,
     threshold: Threshold,
+    tlog: bool,
+    trusted: TrustedRoot,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +35,13 @@ impl Default for Policy {
 impl Policy {
     /// A policy that accepts nobody yet: add keys.
     pub fn new() -> Policy {
-        Policy { keys: Vec::new(), annotations: BTreeMap::new(), threshold: Threshold::Count(1) }
+        Policy {
+            keys: Vec::new(),
+            annotations: BTreeMap::new(),
+            threshold: Threshold::Count(1),
+            tlog: false,
+            trusted: TrustedRoot::new(),
+        }
     }
 
     /// Accepts signatures by `key`. The same key twice counts once.
@@ -78,25 +88,57 @@ impl Policy {
         self.threshold = Threshold::All;
     }
 
-    /// Reads `{"keys": ["PEM or base64", …], "annotations": {"k": "v"}, "threshold": 1 | "all"}`. An unknown member is
-    /// an error: a demand that is not understood is never dropped.
+    /// Demands that each counted signature has an entry in a transparency log that the policy trusts
+    /// ([`Policy::add_log_key`], [`Policy::trust`]): one that stands beside the signature, or one that is found in the log.
+    ///
+    /// Without this demand an entry beside the signature is judged all the same if the policy trusts any log, and one that
+    /// is not good makes the signature bad.
+    pub fn require_tlog(&mut self, demanded: bool) {
+        self.tlog = demanded;
+    }
+
+    /// Trusts the transparency log with this key. No log is trusted unless the caller says so.
+    pub fn add_log_key(&mut self, key: PublicKey) {
+        self.trusted.add_log(TrustedLog::of_key(key));
+    }
+
+    /// Trusts the logs of a trusted root, beside those trusted before.
+    pub fn trust(&mut self, root: TrustedRoot) {
+        self.trusted.merge(root);
+    }
+
+    /// Reads `{"keys": ["PEM or base64", …], "annotations": {"k": "v"}, "threshold": 1 | "all", "tlog": true,
+    /// "log_keys": ["PEM or base64", …], "trusted_root": {…}}`. An unknown member is an error: a demand that is not
+    /// understood is never dropped.
     pub fn from_json(text: &str) -> Result<Policy> {
         let bad = |what: String| Error::new(Code::PolicyEmpty, format!("the policy is not acceptable: {what}"));
-        let limits = Limits { max_bytes: 1 << 20, max_depth: 8, max_members: 10_000 };
+        // A trusted root in it is nested deeper than the policy itself.
+        let limits = Limits { max_bytes: 1 << 20, max_depth: 16, max_members: 10_000 };
         let value = strict_json::parse(text.as_bytes(), limits).map_err(|e| bad(e.message().to_owned()))?;
         let object = value.as_object().ok_or_else(|| bad("it is not a JSON object".into()))?;
+        let key_of = |key: &Value| {
+            let text = key.as_str().ok_or_else(|| bad("a key must be text".into()))?;
+            match text.contains("-----BEGIN") {
+                true => PublicKey::from_pem(text.as_bytes()),
+                false => PublicKey::from_inline(text),
+            }
+        };
         let mut policy = Policy::new();
         for (name, value) in object {
             match (name.as_str(), value) {
                 ("keys", Value::Array(keys)) => {
                     for key in keys {
-                        let text = key.as_str().ok_or_else(|| bad("a key must be text".into()))?;
-                        policy.add_key(if text.contains("-----BEGIN") {
-                            PublicKey::from_pem(text.as_bytes())?
-                        } else {
-                            PublicKey::from_inline(text)?
-                        });
+                        policy.add_key(key_of(key)?);
                     }
+                }
+                ("log_keys", Value::Array(keys)) => {
+                    for key in keys {
+                        policy.add_log_key(key_of(key)?);
+                    }
+                }
+                ("tlog", Value::Bool(demanded)) => policy.require_tlog(*demanded),
+                ("trusted_root", root @ Value::Object(_)) => {
+                    policy.trust(TrustedRoot::from_json(root.to_string().as_bytes())?);
                 }
                 ("annotations", Value::Object(annotations)) => {
                     for (key, value) in annotations {
@@ -109,7 +151,9 @@ impl Policy {
                     let count = count.as_u64().and_then(|count| u32::try_from(count).ok());
                     policy.set_threshold(count.ok_or_else(|| bad("threshold must be a whole number".into()))?);
                 }
-                ("keys" | "annotations" | "threshold", _) => return Err(bad(format!("{name} has the wrong type"))),
+                ("keys" | "annotations" | "threshold" | "tlog" | "log_keys" | "trusted_root", _) => {
+                    return Err(bad(format!("{name} has the wrong type")));
+                }
                 _ => return Err(bad(format!("unknown member {name:?}"))),
             }
         }
@@ -135,6 +179,16 @@ impl Policy {
         }
     }
 
+    /// Whether an entry in a transparency log is demanded.
+    pub fn requires_tlog(&self) -> bool {
+        self.tlog
+    }
+
+    /// Whom the policy trusts beside the signers.
+    pub fn trusted(&self) -> &TrustedRoot {
+        &self.trusted
+    }
+
     /// Refuses a policy that would accept everything or can accept nothing.
     pub fn check(&self) -> Result<()> {
         let bad = |what: String| Err(Error::new(Code::PolicyEmpty, what));
@@ -150,6 +204,11 @@ impl Policy {
                 self.threshold(),
                 self.keys.len()
             ));
+        }
+        if self.tlog && self.trusted.logs().is_empty() {
+            return bad("the policy demands a transparency log's entry and trusts no log: give the log's public key, \
+                 or a trusted root that has it"
+                .into());
         }
         Ok(())
     }

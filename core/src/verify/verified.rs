@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::report::Report;
 use crate::digest::Digest;
+use crate::trust::LogProof;
 
 /// A `T` that was verified. There is no other way to get one than [`super::judge`].
 ///
@@ -38,6 +39,7 @@ pub struct VerifiedSignature {
     pub(super) key_fingerprint: String,
     pub(super) docker_reference: String,
     pub(super) annotations: BTreeMap<String, Value>,
+    pub(super) log: Option<LogProof>,
 }
 
 impl VerifiedSignature {
@@ -64,6 +66,23 @@ impl VerifiedSignature {
     /// The signed annotations: strings when cosign wrote them, any JSON from others.
     pub fn annotations(&self) -> &BTreeMap<String, Value> {
         &self.annotations
+    }
+
+    /// What a trusted transparency log proves about it; `None` when no log was judged.
+    pub fn log(&self) -> Option<&LogProof> {
+        self.log.as_ref()
+    }
+
+    /// [`VerifiedSignature::log`] as JSON: `{"index", "log_id", "integrated_time", "included"}`, or null.
+    pub fn log_json(&self) -> Value {
+        self.log.as_ref().map_or(Value::Null, |log| {
+            json!({
+                "index": log.index,
+                "log_id": log.log_id,
+                "integrated_time": log.integrated_time,
+                "included": log.included,
+            })
+        })
     }
 }
 
@@ -102,18 +121,23 @@ impl Verification {
         &self.report
     }
 
-    /// `{"reference", "digest", "signatures": [{"format", "key", "docker_reference", "annotations"}], "report"}`.
+    /// `{"reference", "digest", "signatures": [{"format", "key", "docker_reference", "annotations", "log"}], "report"}`; `log` only
+    /// where one was judged.
     pub fn json(&self) -> String {
         let signatures: Vec<Value> = self
             .signatures
             .iter()
             .map(|s| {
-                json!({
+                let mut signature = json!({
                     "format": s.format,
                     "key": s.key_fingerprint,
                     "docker_reference": s.docker_reference,
                     "annotations": s.annotations,
-                })
+                });
+                if let (Some(object), Some(_)) = (signature.as_object_mut(), s.log()) {
+                    object.insert("log".into(), s.log_json());
+                }
+                signature
             })
             .collect();
         json!({
