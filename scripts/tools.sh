@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fetches what the tests are proven against (real cosign, skopeo, crane, oras, a registry, clang) and the Python tools.
+# Fetches what the tests are proven against (real cosign, skopeo, crane, oras, registries, a whole Sigstore, clang) and the
+# Python tools.
 #
 #   eval "$(scripts/tools.sh)"                 everything
 #   eval "$(scripts/tools.sh python wasm)"     only these groups
@@ -12,7 +13,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${COSIGN_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or COSIGN_CACHE}/.cache}/libcosign}
 lock=$here/tools.lock
-all="cosign2 cosign3 crane oras docker-registry registries skopeo clang python wasm"
+all="cosign2 cosign3 crane oras docker-registry registries stack skopeo clang python wasm"
 
 say() { printf 'tools: %s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
@@ -189,6 +190,28 @@ group_registries() {
     proven olareg version
     wrapper ggcr-registry "exec '$root/registry' \"\$@\""
     proven ggcr-registry -h
+}
+
+# Rekor, Fulcio, a timestamp authority and what they need, from the same modules: minutes the first time, then cached.
+group_stack() {
+    need go "Go 1.26 builds the servers that the tests talk to"
+    need openssl "tests/stack/up.sh makes the servers' keys with it"
+    need curl "tests/stack/up.sh waits for the servers with it"
+    local stack=$here/../tests/stack stamp root work
+    stamp=$(cd "$stack" && find . -type f ! -path './bin/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-12)
+    root=$cache/tools/stack-$stamp
+    if [[ ! -f $root/.complete ]]; then
+        say "building the servers of tests/stack (five to nine minutes on two cores)"
+        work=$(mktemp -d "$cache/tools/stack.XXXXXX")
+        CGO_ENABLED=0 "$stack/build.sh" "$work" >&2 || fail "tests/stack/build.sh failed"
+        touch "$work/.complete"
+        rm -rf "$root"
+        mv "$work" "$root"
+    fi
+    mkdir -p "$cache/bin"
+    ln -sfn "$root" "$cache/bin/stack"
+    # Go programs end with 0 or, older ones, with 2 after their help.
+    "$cache/bin/stack/tlogd" -h >/dev/null 2>&1 || [[ $? == 2 ]] || fail "the servers were built but do not run"
 }
 
 # skopeo needs a newer libc than Debian 12 has, so it runs through the loader that comes with that libc.

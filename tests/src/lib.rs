@@ -2,6 +2,8 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 pub mod fuzz;
+pub mod log_server;
 pub mod oracle;
 pub mod oracle_registries;
+pub mod oracle_stack;
 pub mod registry;
