@@ -532,11 +532,13 @@ COSIGN_API cosign_client_options *cosign_client_options_new(void);
 /**
  * What a user of the command line expects, from the environment: credentials from the files of docker and podman and
  * the helpers that they name, certificate authorities from SSL_CERT_FILE and SSL_CERT_DIR, certificates per registry
- * from the folders certs.d, proxies from HTTPS_PROXY, HTTP_PROXY and NO_PROXY. A file that a variable names and that
+ * from the folders certs.d, proxies from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, the transparency log from REKOR_SERVER. A
+ * file that a variable names and that
  * cannot be read is the builder's first error. Thread-safe while no thread changes the environment.
  * @return the options, never NULL; owned: cosign_client_options_free. @since 0.1
  */
-COSIGN_API cosign_client_options *cosign_client_options_from_env(void);
+COSIGN_API
+cosign_client_options *cosign_client_options_from_env(void);
 
 /**
  * Sets the text of the User-Agent header. One thread at a time.
@@ -544,6 +546,17 @@ COSIGN_API cosign_client_options *cosign_client_options_from_env(void);
  * @param user_agent  required; visible ASCII. @since 0.1
  */
 COSIGN_API void cosign_client_options_set_user_agent(cosign_client_options *options, const char *user_agent);
+
+/**
+ * Sets the transparency log to which signatures go and in which they are looked for; only calls that were told to use a
+ * log ask it. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param url      "https://...", or "http://..." on loopback and for hosts that
+ *                 cosign_client_options_dangerous_allow_http allows; required. Rekor's public log by default. @since 0.1
+ */
+COSIGN_API
+void cosign_client_options_set_rekor_url(cosign_client_options *options,
+                                         const char *url);
 
 /**
  * Trusts more certificate authorities, beside the system's. One thread at a time.
@@ -771,6 +784,17 @@ COSIGN_API void cosign_sign_options_set_layout_tag(cosign_sign_options *options,
 COSIGN_API void cosign_sign_options_set_tag_suffix(cosign_sign_options *options, const char *suffix);
 
 /**
+ * Whether the signature goes to the transparency log of the client, which tells everybody that it was made, by whom and of
+ * what digest. The JSON of the result says what came of it. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param tlog     required: "never" (the default), "public" (if everybody may read the image; images in layouts are
+ *                 private) or "always". @since 0.1
+ */
+COSIGN_API
+void cosign_sign_options_set_tlog(cosign_sign_options *options,
+                                  const char *tlog);
+
+/**
  * Frees the options. Any thread, once.
  * @param options  the options; NULL does nothing. @since 0.1
  */
@@ -934,6 +958,35 @@ COSIGN_API void cosign_policy_require_annotation(cosign_policy *policy, const ch
 COSIGN_API void cosign_policy_set_threshold(cosign_policy *policy, uint32_t threshold);
 
 /**
+ * Whether each counted signature must have an entry in a transparency log that the policy trusts: beside the signature, or
+ * found in the log of the client. A policy that demands one and trusts no log is COSIGN_ERR_POLICY_EMPTY. One thread at a
+ * time.
+ * @param policy  required; NULL does nothing
+ * @param tlog    0 demands none (the default); anything else does. @since 0.1
+ */
+COSIGN_API
+void cosign_policy_set_tlog(cosign_policy *policy,
+                            int32_t tlog);
+
+/**
+ * Trusts the transparency log with this key; none is built in. An entry beside a signature is judged as soon as a log is
+ * trusted, whether one is demanded or not. One thread at a time.
+ * @param policy  required; NULL does nothing
+ * @param key     the log's public key, required; copied. @since 0.1
+ */
+COSIGN_API
+void cosign_policy_add_log_key(cosign_policy *policy,
+                               const cosign_public_key *key);
+
+/**
+ * Trusts the transparency logs of a trusted root, beside those trusted before. One thread at a time.
+ * @param policy  required; NULL does nothing
+ * @param json    a trusted_root.json, required
+ * @param len     how many bytes. @since 0.1
+ */
+COSIGN_API void cosign_policy_add_trusted_root(cosign_policy *policy, const void *json, size_t len);
+
+/**
  * Frees a policy. Any thread, once.
  * @param policy  the policy; NULL does nothing. @since 0.1
  */
@@ -965,6 +1018,16 @@ COSIGN_API void cosign_verify_options_set_journal(cosign_verify_options *options
  * @param suffix   required: ".sig" (the default), or ".cosign" as in 2021. @since 0.1
  */
 COSIGN_API void cosign_verify_options_set_tag_suffix(cosign_verify_options *options, const char *suffix);
+
+/**
+ * Whether no transparency log is asked: an entry that the policy demands must then stand beside the signature. One thread
+ * at a time.
+ * @param options  required; NULL does nothing
+ * @param offline  0 asks the client's log where it must (the default); anything else never does. @since 0.1
+ */
+COSIGN_API
+void cosign_verify_options_set_offline(cosign_verify_options *options,
+                                       int32_t offline);
 
 /**
  * Accepts legacy payloads of any type: a signature that was made for something else may count. The report says so. One

@@ -273,6 +273,27 @@ class policy {
   }
   policy &&threshold(std::uint32_t distinct_keys) && { return std::move(threshold(distinct_keys)); }
 
+  /// Whether each counted signature must have an entry in a transparency log that the policy trusts; the default is false.
+  policy &tlog(bool demanded) & {
+    cosign_policy_set_tlog(handle_.get(), demanded ? 1 : 0);
+    return *this;
+  }
+  policy &&tlog(bool demanded) && { return std::move(tlog(demanded)); }
+
+  /// Trusts the transparency log with this key; none is built in.
+  policy &add_log_key(const public_key &key) & {
+    cosign_policy_add_log_key(handle_.get(), key.get());
+    return *this;
+  }
+  policy &&add_log_key(const public_key &key) && { return std::move(add_log_key(key)); }
+
+  /// Trusts the transparency logs of a trusted_root.json.
+  policy &add_trusted_root(std::string_view json) & {
+    cosign_policy_add_trusted_root(handle_.get(), json.data(), json.size());
+    return *this;
+  }
+  policy &&add_trusted_root(std::string_view json) && { return std::move(add_trusted_root(json)); }
+
   [[nodiscard]] const cosign_policy *get() const noexcept { return handle_.get(); }
 
  private:
@@ -335,6 +356,14 @@ class sign_options {
   }
   sign_options &&tag_suffix(const std::string &suffix) && { return std::move(tag_suffix(suffix)); }
 
+  /// Whether the signature goes to the transparency log: "never" (the default), "public" (if everybody may read the image)
+  /// or "always".
+  sign_options &tlog(const std::string &when) & {
+    cosign_sign_options_set_tlog(handle_.get(), detail::c_text(when));
+    return *this;
+  }
+  sign_options &&tlog(const std::string &when) && { return std::move(tlog(when)); }
+
   [[nodiscard]] const cosign_sign_options *get() const noexcept { return handle_.get(); }
 
  private:
@@ -366,6 +395,13 @@ class verify_options {
     return *this;
   }
   verify_options &&tag_suffix(const std::string &suffix) && { return std::move(tag_suffix(suffix)); }
+
+  /// Whether no transparency log is asked; the default is false.
+  verify_options &offline(bool on) & {
+    cosign_verify_options_set_offline(handle_.get(), on ? 1 : 0);
+    return *this;
+  }
+  verify_options &&offline(bool on) && { return std::move(offline(on)); }
 
   /// Accepts legacy payloads of any type: a signature that was made for something else may count.
   verify_options &dangerous_any_payload_type() & {
@@ -440,6 +476,11 @@ class client_options {
 
   client_options &user_agent(const std::string &value) {
     cosign_client_options_set_user_agent(handle_.get(), detail::c_text(value));
+    return *this;
+  }
+  /// The transparency log to which signatures go and in which they are looked for; Rekor's public one by default.
+  client_options &rekor_url(const std::string &url) {
+    cosign_client_options_set_rekor_url(handle_.get(), detail::c_text(url));
     return *this;
   }
   /// Trusts these certificate authorities beside the system's.

@@ -19,8 +19,11 @@ export COSIGN_PREFIX=$PWD/target/stage COSIGN_PYTHON=$PWD/target/venv/bin/python
 export COSIGN_PROFILE=${COSIGN_PROFILE:-thin} WHEEL_PROFILE=${WHEEL_PROFILE:-thin}
 # The registry of the Rust tests as a program, for those in C, Go and Python.
 export COSIGN_TEST_REGISTRY=${CARGO_TARGET_DIR:-$PWD/target}/debug/cosign-test-registry
+# And the whole Sigstore that they start.
+export COSIGN_TEST_STACK=${CARGO_TARGET_DIR:-$PWD/target}/debug/cosign-test-stack
 # Hostile or merely personal settings of the machine must not decide a test.
-unset COSIGN_PASSWORD COSIGN_REPOSITORY COSIGN_KEY DOCKER_CONFIG REGISTRY_AUTH_FILE TLOG REKOR_SERVER
+unset COSIGN_PASSWORD COSIGN_REPOSITORY COSIGN_KEY DOCKER_CONFIG REGISTRY_AUTH_FILE
+unset TLOG REKOR_SERVER SIGSTORE_REKOR_PUBLIC_KEY
 
 logs=$PWD/target/test-logs
 mkdir -p "$logs"
@@ -115,7 +118,7 @@ python_environment() {
 }
 
 # A suite that misses it says so.
-test_registry() { cargo build --quiet --locked -p cosign-tests --bin cosign-test-registry; }
+test_registry() { cargo build --quiet --locked -p cosign-tests --bin cosign-test-registry --bin cosign-test-stack; }
 
 # C, C++, Go: each script prints one or more lines `N passed, N failed`.
 suite_faces() {

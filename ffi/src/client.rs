@@ -63,9 +63,24 @@ impl ClientState {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
+        self.run_where(reference, call, ImageRef::is_local, verb)
+    }
+
+    /// [`ClientState::run`] of a verb that says itself whether it touches nothing but files.
+    pub(crate) fn run_where<T, F>(
+        &self,
+        reference: &str,
+        call: Option<&CallState>,
+        is_local: impl FnOnce(&ImageRef) -> bool,
+        verb: impl FnOnce(Client, ImageRef, cosign_core::call::Call) -> F,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
         let image = ImageRef::parse(reference)?;
         let bounds = CallState::bounds(call);
-        let is_local = image.is_local();
+        let is_local = is_local(&image);
         let work = verb(Client::clone(&self.client), image, bounds.clone());
         drive(&self.runtime, &bounds, is_local, work)
     }
@@ -102,7 +117,8 @@ pub extern "C" fn cosign_client_options_new() -> *mut cosign_client_options {
 
 /// What a user of the command line expects, from the environment: credentials from the files of docker and podman and
 /// the helpers that they name, certificate authorities from SSL_CERT_FILE and SSL_CERT_DIR, certificates per registry
-/// from the folders certs.d, proxies from HTTPS_PROXY, HTTP_PROXY and NO_PROXY. A file that a variable names and that
+/// from the folders certs.d, proxies from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, the transparency log from REKOR_SERVER. A
+/// file that a variable names and that
 /// cannot be read is the builder's first error. Thread-safe while no thread changes the environment.
 /// @return the options, never NULL; owned: cosign_client_options_free. @since 0.1
 #[unsafe(no_mangle)]
@@ -128,6 +144,24 @@ pub unsafe extern "C" fn cosign_client_options_set_user_agent(
         unsafe {
             set(options, "cosign_client_options_set_user_agent", |options| {
                 options.set_user_agent(handle::text(user_agent, "user_agent")?)?;
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Sets the transparency log to which signatures go and in which they are looked for; only calls that were told to use a
+/// log ask it. One thread at a time.
+/// @param options  required; NULL does nothing
+/// @param url      "https://…", or "http://…" on loopback and for hosts that
+///                 cosign_client_options_dangerous_allow_http allows; required. Rekor's public log by default. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_client_options_set_rekor_url(options: *mut cosign_client_options, url: *const c_char) {
+    boundary!((), {
+        // SAFETY: rules 1, 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_client_options_set_rekor_url", |options| {
+                options.set_rekor_url(handle::text(url, "url")?)?;
                 Ok(())
             });
         }

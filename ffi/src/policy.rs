@@ -1,8 +1,9 @@
 //! `cosign_policy`: what an image must carry to be accepted.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
 use cosign_core::error::Result;
+use cosign_core::trust::TrustedRoot;
 use cosign_core::verify::Policy;
 
 use crate::boundary::boundary;
@@ -96,6 +97,58 @@ pub unsafe extern "C" fn cosign_policy_set_threshold(policy: *mut cosign_policy,
         unsafe {
             set(policy, "cosign_policy_set_threshold", |policy| {
                 policy.set_threshold(threshold);
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Whether each counted signature must have an entry in a transparency log that the policy trusts: beside the signature, or
+/// found in the log of the client. A policy that demands one and trusts no log is COSIGN_ERR_POLICY_EMPTY. One thread at a
+/// time.
+/// @param policy  required; NULL does nothing
+/// @param tlog    0 demands none (the default); anything else does. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_policy_set_tlog(policy: *mut cosign_policy, tlog: i32) {
+    boundary!((), {
+        // SAFETY: rules 3 and 4 of the ABI.
+        unsafe {
+            set(policy, "cosign_policy_set_tlog", |policy| {
+                policy.require_tlog(tlog != 0);
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Trusts the transparency log with this key; none is built in. An entry beside a signature is judged as soon as a log is
+/// trusted, whether one is demanded or not. One thread at a time.
+/// @param policy  required; NULL does nothing
+/// @param key     the log's public key, required; copied. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_policy_add_log_key(policy: *mut cosign_policy, key: *const cosign_public_key) {
+    boundary!((), {
+        // SAFETY: rules 3 and 4 of the ABI.
+        unsafe {
+            set(policy, "cosign_policy_add_log_key", |policy| {
+                policy.add_log_key(handle::get(key, "key")?.key.clone());
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Trusts the transparency logs of a trusted root, beside those trusted before. One thread at a time.
+/// @param policy  required; NULL does nothing
+/// @param json    a trusted_root.json, required
+/// @param len     how many bytes. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_policy_add_trusted_root(policy: *mut cosign_policy, json: *const c_void, len: usize) {
+    boundary!((), {
+        // SAFETY: rules 1, 3 and 4 of the ABI.
+        unsafe {
+            set(policy, "cosign_policy_add_trusted_root", |policy| {
+                policy.trust(TrustedRoot::from_json(handle::bytes(json, len, "json")?)?);
                 Ok(())
             });
         }

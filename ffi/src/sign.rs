@@ -2,8 +2,9 @@
 
 use std::ffi::c_char;
 
-use cosign_core::client::{Format, SignOptions, parse_tag_suffix};
+use cosign_core::client::{Format, SignOptions, TlogUpload, parse_tag_suffix};
 use cosign_core::error::{Code, Error, Result};
+use cosign_core::oci::ImageRef;
 
 use crate::boundary::{boundary, fill};
 use crate::call::cosign_call;
@@ -176,6 +177,24 @@ pub unsafe extern "C" fn cosign_sign_options_set_tag_suffix(options: *mut cosign
     })
 }
 
+/// Whether the signature goes to the transparency log of the client, which tells everybody that it was made, by whom and of
+/// what digest. The JSON of the result says what came of it. One thread at a time.
+/// @param options  required; NULL does nothing
+/// @param tlog     required: "never" (the default), "public" (if everybody may read the image; images in layouts are
+///                 private) or "always". @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_sign_options_set_tlog(options: *mut cosign_sign_options, tlog: *const c_char) {
+    boundary!((), {
+        // SAFETY: rules 1, 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_sign_options_set_tlog", |options| {
+                options.tlog = TlogUpload::parse(handle::text(tlog, "tlog")?)?;
+                Ok(())
+            });
+        }
+    })
+}
+
 /// Frees the options. Any thread, once.
 /// @param options  the options; NULL does nothing. @since 0.1
 #[unsafe(no_mangle)]
@@ -220,7 +239,11 @@ pub unsafe extern "C" fn cosign_sign_image(
                 state.options.clone()
             }
         };
-        let signed = client.run(reference, call, |client, image, call| async move {
+        let is_local = {
+            let options = options.clone();
+            move |image: &ImageRef| options.is_local(image)
+        };
+        let signed = client.run_where(reference, call, is_local, |client, image, call| async move {
             client.sign(&image, &key, &options, &call).await
         })?;
         fill(out, SignedState::new(&signed));

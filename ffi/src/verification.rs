@@ -4,6 +4,7 @@ use std::ffi::{CString, c_char};
 
 use cosign_core::client::VerifyOptions;
 use cosign_core::error::Result;
+use cosign_core::oci::ImageRef;
 use cosign_core::verify::{Verification, Verified};
 
 use crate::boundary::{boundary, fill, required};
@@ -116,7 +117,11 @@ unsafe fn verify(
             Some(state) => state.checked()?,
         };
         let call = handle::optional(call, "call")?;
-        let verification = client.run(reference, call, |client, image, call| async move {
+        let is_local = {
+            let (options, policy) = (options.clone(), policy.clone());
+            move |image: &ImageRef| options.is_local(image, &policy)
+        };
+        let verification = client.run_where(reference, call, is_local, |client, image, call| async move {
             client.verify(&image, &policy, &options, &call).await
         })?;
         fill(out, VerificationState::new(&verification));

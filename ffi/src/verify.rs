@@ -101,6 +101,23 @@ pub unsafe extern "C" fn cosign_verify_options_set_tag_suffix(
     })
 }
 
+/// Whether no transparency log is asked: an entry that the policy demands must then stand beside the signature. One thread
+/// at a time.
+/// @param options  required; NULL does nothing
+/// @param offline  0 asks the client's log where it must (the default); anything else never does. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_verify_options_set_offline(options: *mut cosign_verify_options, offline: i32) {
+    boundary!((), {
+        // SAFETY: rules 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_verify_options_set_offline", |options| {
+                options.offline = offline != 0;
+                Ok(())
+            });
+        }
+    })
+}
+
 /// Accepts legacy payloads of any type: a signature that was made for something else may count. The report says so. One
 /// thread at a time.
 /// @param options  required; NULL does nothing. @since 0.1

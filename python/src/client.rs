@@ -34,7 +34,7 @@ struct Config {
     reach: Reach,
 }
 
-/// Certificates, helpers, token servers and proxies: what few clients need.
+/// Certificates, helpers, token servers, proxies and the log: what few clients need.
 #[derive(Default)]
 struct Reach {
     system_ca: bool,
@@ -44,6 +44,8 @@ struct Reach {
     token_servers: Vec<(String, String)>,
     /// As `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`; `None` leaves what the environment said.
     proxies: Option<(String, String, String)>,
+    /// The transparency log; `None` leaves what the environment said.
+    rekor_url: Option<String>,
 }
 
 impl Reach {
@@ -62,6 +64,9 @@ impl Reach {
         }
         if let Some((https, http, no_proxy)) = &self.proxies {
             options.set_proxy(https, http, no_proxy)?;
+        }
+        if let Some(url) = &self.rekor_url {
+            options.set_rekor_url(url)?;
         }
         Ok(())
     }
@@ -138,7 +143,7 @@ impl Client {
     #[pyo3(signature = (
         *, timeout = None, user_agent = None, ca = None, system_ca = true, client_certificate = None,
         certs_dirs = None, auth = None, docker_config = None, credential_helpers = None, token_servers = None,
-        https_proxy = None, http_proxy = None, no_proxy = None, http_registries = None, layouts = true
+        https_proxy = None, http_proxy = None, no_proxy = None, http_registries = None, rekor_url = None, layouts = true
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -157,10 +162,12 @@ impl Client {
         http_proxy: Option<String>,
         no_proxy: Option<String>,
         http_registries: Option<Vec<String>>,
+        rekor_url: Option<String>,
         layouts: bool,
     ) -> PyResult<Self> {
         let proxies = (https_proxy, http_proxy, no_proxy);
-        let reach = reach(system_ca, client_certificate, certs_dirs, credential_helpers, token_servers, proxies)?;
+        let mut reach = reach(system_ca, client_certificate, certs_dirs, credential_helpers, token_servers, proxies)?;
+        reach.rekor_url = rekor_url;
         Self::build(py, false, timeout, user_agent, ca, auth, docker_config, http_registries, layouts, reach)
     }
 
@@ -168,7 +175,7 @@ impl Client {
     #[pyo3(signature = (
         *, timeout = None, user_agent = None, ca = None, system_ca = true, client_certificate = None,
         certs_dirs = None, auth = None, docker_config = None, credential_helpers = None, token_servers = None,
-        https_proxy = None, http_proxy = None, no_proxy = None, http_registries = None, layouts = true
+        https_proxy = None, http_proxy = None, no_proxy = None, http_registries = None, rekor_url = None, layouts = true
     ))]
     #[allow(clippy::too_many_arguments)]
     fn from_env(
@@ -187,10 +194,12 @@ impl Client {
         http_proxy: Option<String>,
         no_proxy: Option<String>,
         http_registries: Option<Vec<String>>,
+        rekor_url: Option<String>,
         layouts: bool,
     ) -> PyResult<Self> {
         let proxies = (https_proxy, http_proxy, no_proxy);
-        let reach = reach(system_ca, client_certificate, certs_dirs, credential_helpers, token_servers, proxies)?;
+        let mut reach = reach(system_ca, client_certificate, certs_dirs, credential_helpers, token_servers, proxies)?;
+        reach.rekor_url = rekor_url;
         Self::build(py, true, timeout, user_agent, ca, auth, docker_config, http_registries, layouts, reach)
     }
 
@@ -254,6 +263,7 @@ impl Client {
                 config.reach.credential_helpers,
                 config.reach.token_servers.clone(),
                 config.reach.proxies.clone(),
+                config.reach.rekor_url.clone(),
             ),
         );
         Ok((py.import("cosign._native")?.getattr("_restore_client")?, state.into_pyobject(py)?))
@@ -320,6 +330,7 @@ fn reach(
         credential_helpers,
         token_servers: pairs(token_servers, "token_servers")?,
         proxies: given.then(|| (text(https), text(http), text(no_proxy))),
+        rekor_url: None,
     })
 }
 
@@ -340,7 +351,8 @@ fn credentials(auth: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Auth)>> {
 }
 
 /// What of [`Reach`] is no secret.
-type OpenReach = (bool, Vec<PathBuf>, Option<bool>, Vec<(String, String)>, Option<(String, String, String)>);
+type OpenReach =
+    (bool, Vec<PathBuf>, Option<bool>, Vec<(String, String)>, Option<(String, String, String)>, Option<String>);
 
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
@@ -354,8 +366,16 @@ pub fn _restore_client(
     layouts: bool,
     reach: OpenReach,
 ) -> PyResult<Client> {
-    let (system_ca, certs_dirs, credential_helpers, token_servers, proxies) = reach;
-    let reach = Reach { system_ca, client_certificate: None, certs_dirs, credential_helpers, token_servers, proxies };
+    let (system_ca, certs_dirs, credential_helpers, token_servers, proxies, rekor_url) = reach;
+    let reach = Reach {
+        system_ca,
+        client_certificate: None,
+        certs_dirs,
+        credential_helpers,
+        token_servers,
+        proxies,
+        rekor_url,
+    };
     Client::build(py, from_env, timeout, user_agent, ca.as_ref(), None, None, Some(http_registries), layouts, reach)
 }
 

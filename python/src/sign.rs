@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cosign_core::client::parse_tag_suffix;
+use cosign_core::client::{LogRecord, TlogUpload, parse_tag_suffix};
 use cosign_core::{Format, SignOptions};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -37,7 +37,7 @@ impl Signer {
 
     #[pyo3(signature = (
         image, *, format = "legacy", journal = true, annotations = None, identity = None, docker_media_types = false,
-        layout_tag = None, tag_suffix = None, timeout = None
+        layout_tag = None, tag_suffix = None, tlog = "never", timeout = None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn sign_image(
@@ -51,6 +51,7 @@ impl Signer {
         docker_media_types: bool,
         layout_tag: Option<String>,
         tag_suffix: Option<String>,
+        tlog: &str,
         timeout: Option<f64>,
     ) -> PyResult<SignedImage> {
         let reference = crate::inputs::image(py, image)?;
@@ -59,11 +60,12 @@ impl Signer {
         if let Some(suffix) = &tag_suffix {
             parse_tag_suffix(suffix).map_err(|error| raise(py, &error))?;
         }
+        let tlog = TlogUpload::parse(tlog).map_err(|error| raise(py, &error))?;
         let options =
-            SignOptions { format, journal, annotations, identity, docker_media_types, layout_tag, tag_suffix };
+            SignOptions { format, journal, annotations, identity, docker_media_types, layout_tag, tag_suffix, tlog };
         let key = self.key.get().key(py)?;
         let call = self.client.call(py, timeout)?;
-        let (client, bounds, local) = (self.client.clone(), call.clone(), reference.is_local());
+        let (client, bounds, local) = (self.client.clone(), call.clone(), options.is_local(&reference));
         let signed = runtime::wait(py, local, &call, async move {
             client.client()?.sign(&reference, &key, &options, &bounds).await
         })?;
@@ -75,6 +77,7 @@ impl Signer {
                 added: added.added,
                 status: protection.name().to_owned(),
                 reason: protection.reason().map(str::to_owned),
+                log: signature.log.as_ref().map(LogRecord::to_value).map(|log| log.to_string()),
             };
             Py::new(py, stored)
         });
@@ -89,6 +92,7 @@ impl Signer {
             reason: signed.protection().reason().map(str::to_owned),
             signatures,
             layout_needs_name: signed.layout_needs_name(),
+            tlog: signed.tlog().name().to_owned(),
             json: signed.json(),
         })
     }
@@ -128,16 +132,22 @@ pub struct StoredSignature {
     status: String,
     #[pyo3(get)]
     reason: Option<String>,
+    log: Option<String>,
 }
 
 #[pymethods]
 impl StoredSignature {
+    #[getter]
+    fn log<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.log.as_deref().map(|log| loads(py, log)).transpose()
+    }
+
     fn __repr__(&self) -> String {
         format!("<StoredSignature {} at {}: {}>", self.format, self.place, self.status)
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let state = (&self.format, &self.place, self.added, &self.status, &self.reason);
+        let state = (&self.format, &self.place, self.added, &self.status, &self.reason, &self.log);
         Ok((py.import("cosign._native")?.getattr("_restore_stored")?, state.into_pyobject(py)?))
     }
 }
@@ -162,6 +172,8 @@ pub struct SignedImage {
     signatures: Py<PyTuple>,
     #[pyo3(get)]
     layout_needs_name: bool,
+    #[pyo3(get)]
+    tlog: String,
     json: String,
 }
 
@@ -207,6 +219,7 @@ impl SignedImage {
             &self.reason,
             self.signatures.clone_ref(py),
             self.layout_needs_name,
+            &self.tlog,
             &self.json,
         );
         Ok((py.import("cosign._native")?.getattr("_restore_signed")?, state.into_pyobject(py)?))
@@ -220,8 +233,9 @@ pub fn _restore_stored(
     added: bool,
     status: String,
     reason: Option<String>,
+    log: Option<String>,
 ) -> StoredSignature {
-    StoredSignature { format, place, added, status, reason }
+    StoredSignature { format, place, added, status, reason, log }
 }
 
 #[pyfunction]
@@ -236,6 +250,7 @@ pub fn _restore_signed(
     reason: Option<String>,
     signatures: Py<PyTuple>,
     layout_needs_name: bool,
+    tlog: String,
     json: String,
 ) -> SignedImage {
     SignedImage {
@@ -248,6 +263,7 @@ pub fn _restore_signed(
         reason,
         signatures,
         layout_needs_name,
+        tlog,
         json,
     }
 }

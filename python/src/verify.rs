@@ -36,7 +36,7 @@ impl Verifier {
 
     #[pyo3(signature = (
         image, *, format = None, journal = true, timeout = None, tag_suffix = None, insecure_ignore_claims = false,
-        any_payload_type = false, any_predicate_type = false
+        any_payload_type = false, any_predicate_type = false, offline = false
     ))]
     #[allow(clippy::too_many_arguments)]
     fn verify(
@@ -50,6 +50,7 @@ impl Verifier {
         insecure_ignore_claims: bool,
         any_payload_type: bool,
         any_predicate_type: bool,
+        offline: bool,
     ) -> PyResult<VerifiedImage> {
         let reference = crate::inputs::image(py, image)?;
         let format = format.map(Format::parse).transpose().map_err(|error| raise(py, &error))?;
@@ -63,10 +64,11 @@ impl Verifier {
             any_payload_type,
             any_predicate_type,
             tag_suffix,
+            offline,
         };
         let policy = self.policy.get().0.clone();
         let call = self.client.call(py, timeout)?;
-        let (client, bounds, local) = (self.client.clone(), call.clone(), reference.is_local());
+        let (client, bounds, local) = (self.client.clone(), call.clone(), options.is_local(&reference, &policy));
         let verified = runtime::wait(py, local, &call, async move {
             client.client()?.verify(&reference, &policy, &options, &bounds).await
         })?;
@@ -79,6 +81,7 @@ impl Verifier {
                 payload: signature.payload().to_vec(),
                 key_fingerprint: signature.key_fingerprint().to_owned(),
                 annotations,
+                log: signature.log().map(|_| signature.log_json().to_string()),
             };
             signatures.push(Py::new(py, signature)?);
         }
@@ -144,6 +147,7 @@ pub struct VerifiedSignature {
     payload: Vec<u8>,
     key_fingerprint: String,
     annotations: String,
+    log: Option<String>,
 }
 
 #[pymethods]
@@ -168,12 +172,18 @@ impl VerifiedSignature {
         loads(py, &self.annotations)
     }
 
+    #[getter]
+    fn log<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.log.as_deref().map(|log| loads(py, log)).transpose()
+    }
+
     fn __repr__(&self) -> String {
         format!("<VerifiedSignature ({}) by sha256:{}>", self.format, self.key_fingerprint)
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let state = (&self.format, PyBytes::new(py, &self.payload), &self.key_fingerprint, &self.annotations);
+        let payload = PyBytes::new(py, &self.payload);
+        let state = (&self.format, payload, &self.key_fingerprint, &self.annotations, &self.log);
         Ok((py.import("cosign._native")?.getattr("_restore_signature")?, state.into_pyobject(py)?))
     }
 }
@@ -253,8 +263,9 @@ pub fn _restore_signature(
     payload: Vec<u8>,
     key_fingerprint: String,
     annotations: String,
+    log: Option<String>,
 ) -> VerifiedSignature {
-    VerifiedSignature { format, payload, key_fingerprint, annotations }
+    VerifiedSignature { format, payload, key_fingerprint, annotations, log }
 }
 
 #[pyfunction]

@@ -97,6 +97,11 @@ impl Stack {
         self.values.get(name).unwrap_or_else(|| panic!("the stack has no {name}"))
     }
 
+    /// All of its values.
+    pub fn values(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Rekor v1: its address.
     pub fn rekor(&self) -> &str {
         self.value("STACK_REKOR1")

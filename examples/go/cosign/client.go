@@ -41,6 +41,9 @@ type ClientOptions struct {
 	HTTPSProxy, HTTPProxy, NoProxy string
 	// DangerousAllowHTTP lists hosts to talk to in plain HTTP; everyone on the way can read and change that.
 	DangerousAllowHTTP []string
+	// RekorURL is the transparency log to which signatures go and in which they are looked for; Rekor's public one, or
+	// with FromEnv that of REKOR_SERVER, unless another is named. Only calls that were told to use a log ask it.
+	RekorURL string
 	// NoLayouts refuses "oci:PATH"; for services that take references from strangers.
 	NoLayouts bool
 	// MaxCalls bounds how many calls run at once, each of which holds a thread; 0 means no bound.
@@ -84,6 +87,11 @@ func NewClient(options *ClientOptions) (*Client, error) {
 func (options *ClientOptions) apply(o *C.cosign_client_options) error {
 	if options.UserAgent != "" {
 		if err := withTexts(func(t []*C.char) { C.cosign_client_options_set_user_agent(o, t[0]) }, options.UserAgent); err != nil {
+			return err
+		}
+	}
+	if options.RekorURL != "" {
+		if err := withTexts(func(t []*C.char) { C.cosign_client_options_set_rekor_url(o, t[0]) }, options.RekorURL); err != nil {
 			return err
 		}
 	}
@@ -158,6 +166,16 @@ const (
 	FormatBoth = "both"
 )
 
+// Whether a signature goes to the transparency log.
+const (
+	// TlogNever tells the log nothing.
+	TlogNever = "never"
+	// TlogPublic tells it of images that everybody may read; images in layouts are private.
+	TlogPublic = "public"
+	// TlogAlways tells it of private images, too.
+	TlogAlways = "always"
+)
+
 // SignOptions says how to sign.
 type SignOptions struct {
 	// Annotations are signed along with the image's digest.
@@ -174,6 +192,8 @@ type SignOptions struct {
 	LayoutTag string
 	// TagSuffix is ".sig" unless another is named; ".cosign" in 2021.
 	TagSuffix string
+	// Tlog is TlogNever unless another is named. The JSON of the result says what came of it.
+	Tlog string
 }
 
 func (options *SignOptions) apply(o *C.cosign_sign_options) error {
@@ -191,6 +211,7 @@ func (options *SignOptions) apply(o *C.cosign_sign_options) error {
 		{options.Identity, func(t []*C.char) { C.cosign_sign_options_set_identity(o, t[0]) }},
 		{options.LayoutTag, func(t []*C.char) { C.cosign_sign_options_set_layout_tag(o, t[0]) }},
 		{options.TagSuffix, func(t []*C.char) { C.cosign_sign_options_set_tag_suffix(o, t[0]) }},
+		{options.Tlog, func(t []*C.char) { C.cosign_sign_options_set_tlog(o, t[0]) }},
 	}
 	for _, text := range texts {
 		if text.value == "" {
@@ -311,6 +332,29 @@ type Policy struct {
 	Annotations map[string]string
 	// Threshold demands acceptable signatures of this many distinct keys; 0 means 1.
 	Threshold uint32
+	// Tlog demands that each counted signature has an entry in a transparency log that the policy trusts.
+	Tlog bool
+	// LogKeys are the keys of trusted transparency logs; none is built in.
+	LogKeys []*PublicKey
+	// TrustedRoot is the text of a trusted_root.json whose logs are trusted as well.
+	TrustedRoot []byte
+}
+
+// addKeys gives each of keys to add.
+func addKeys(keys []*PublicKey, add func(*C.cosign_public_key)) error {
+	for _, key := range keys {
+		if key == nil {
+			return errNilKey
+		}
+		err := key.use(func(k *C.cosign_public_key) error {
+			add(k)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (policy *Policy) build() (*C.cosign_policy, error) {
@@ -318,18 +362,20 @@ func (policy *Policy) build() (*C.cosign_policy, error) {
 	if policy == nil {
 		return p, nil // which the library refuses as an empty policy
 	}
-	for _, key := range policy.Keys {
-		err := errNilKey
-		if key != nil {
-			err = key.use(func(k *C.cosign_public_key) error {
-				C.cosign_policy_add_key(p, k)
-				return nil
-			})
-		}
-		if err != nil {
-			C.cosign_policy_free(p)
-			return nil, err
-		}
+	err := addKeys(policy.Keys, func(k *C.cosign_public_key) { C.cosign_policy_add_key(p, k) })
+	if err == nil {
+		err = addKeys(policy.LogKeys, func(k *C.cosign_public_key) { C.cosign_policy_add_log_key(p, k) })
+	}
+	if err != nil {
+		C.cosign_policy_free(p)
+		return nil, err
+	}
+	if len(policy.TrustedRoot) > 0 {
+		data, len := bytesOf(policy.TrustedRoot)
+		C.cosign_policy_add_trusted_root(p, data, len)
+	}
+	if policy.Tlog {
+		C.cosign_policy_set_tlog(p, 1)
 	}
 	for name, value := range policy.Annotations {
 		add := func(t []*C.char) { C.cosign_policy_require_annotation(p, t[0], t[1]) }
@@ -372,6 +418,8 @@ type VerifyOptions struct {
 	NoJournal bool
 	// TagSuffix is ".sig" unless another is named; ".cosign" in 2021.
 	TagSuffix string
+	// Offline asks no transparency log: an entry that the policy demands must stand beside the signature.
+	Offline bool
 	// DangerousAnyPayloadType accepts legacy payloads of any type: one made for something else may count.
 	DangerousAnyPayloadType bool
 	// DangerousAnyPredicateType counts attestations by an accepted key as signatures too, as cosign 3.1 does.
@@ -394,6 +442,9 @@ func (options *VerifyOptions) apply(o *C.cosign_verify_options) error {
 	}
 	if options.NoJournal {
 		C.cosign_verify_options_set_journal(o, 0)
+	}
+	if options.Offline {
+		C.cosign_verify_options_set_offline(o, 1)
 	}
 	if options.DangerousAnyPayloadType {
 		C.cosign_verify_options_dangerous_any_payload_type(o)

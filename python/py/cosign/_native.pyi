@@ -211,6 +211,9 @@ class Policy:
         keys: The accepted keys; at least one.
         annotations: Pairs that every counted signature must carry.
         threshold: How many distinct keys must have signed.
+        tlog: Whether each counted signature must have an entry in a transparency log that the policy trusts.
+        log_keys: The keys of the logs to trust; none is built in.
+        trusted_root: A `trusted_root.json` whose logs are trusted as well: a path, or its content as `bytes`.
 
     Raises:
         InvalidPolicy: The policy would accept everything, or can accept nothing.
@@ -223,12 +226,19 @@ class Policy:
     """
 
     def __new__(
-        cls, *, keys: Iterable[PublicKey], annotations: Mapping[str, str] | None = None, threshold: int = 1
+        cls,
+        *,
+        keys: Iterable[PublicKey],
+        annotations: Mapping[str, str] | None = None,
+        threshold: int = 1,
+        tlog: bool = False,
+        log_keys: Iterable[PublicKey] | None = None,
+        trusted_root: _StrPath | bytes | None = None,
     ) -> Self: ...
     @staticmethod
     def from_json(text: str) -> Policy:
-        """Reads `{"keys": [PEM or base64, ...], "annotations": {...}, "threshold": 1 or "all"}`; an unknown member is
-        an error."""
+        """Reads `{"keys": [PEM or base64, ...], "annotations": {...}, "threshold": 1 or "all", "tlog": true, "log_keys":
+        [PEM or base64, ...], "trusted_root": {...}}`; an unknown member is an error."""
 
     @property
     def keys(self) -> tuple[PublicKey, ...]:
@@ -241,6 +251,14 @@ class Policy:
     @property
     def threshold(self) -> int:
         """How many distinct keys must have signed."""
+
+    @property
+    def tlog(self) -> bool:
+        """Whether an entry in a transparency log is demanded."""
+
+    @property
+    def log_keys(self) -> tuple[PublicKey, ...]:
+        """The keys of the trusted logs."""
 
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: None  # type: ignore[assignment]
@@ -271,6 +289,8 @@ class Client:
         http_proxy: As `HTTP_PROXY`.
         no_proxy: As `NO_PROXY`.
         http_registries: Registries that are asked by plain HTTP. Loopback hosts are always allowed.
+        rekor_url: The transparency log; `None` is Rekor's public one, or in `from_env` that of `REKOR_SERVER`. Only
+            calls that were told to use a log ask it.
         layouts: False refuses `oci:PATH`; for services that take references from strangers.
     """
 
@@ -291,6 +311,7 @@ class Client:
         http_proxy: str | None = None,
         no_proxy: str | None = None,
         http_registries: Sequence[str] | None = None,
+        rekor_url: str | None = None,
         layouts: bool = True,
     ) -> Self: ...
     @staticmethod
@@ -310,6 +331,7 @@ class Client:
         http_proxy: str | None = None,
         no_proxy: str | None = None,
         http_registries: Sequence[str] | None = None,
+        rekor_url: str | None = None,
         layouts: bool = True,
     ) -> Client:
         """A client set up as command line tools are: credentials from the files and helpers of docker and podman
@@ -355,6 +377,7 @@ class Signer:
         docker_media_types: bool = False,
         layout_tag: str | None = None,
         tag_suffix: str | None = None,
+        tlog: Literal["never", "public", "always"] = "never",
         timeout: float | None = None,
     ) -> SignedImage:
         """Signs an image and stores the signature beside it, in addition to those that are there. Others may sign it at
@@ -369,6 +392,8 @@ class Signer:
             docker_media_types: Writes a new signature image with Docker's media types.
             layout_tag: In a layout, names the image's entry in the same write.
             tag_suffix: Instead of `.sig`.
+            tlog: `public` adds the signature to the transparency log of the client if everybody may read the image,
+                `always` in any case; `SignedImage.tlog` says what came of it.
             timeout: Seconds for the whole call; `None` uses the client's.
 
         Raises:
@@ -435,6 +460,11 @@ class StoredSignature:
     def reason(self) -> str | None:
         """Why `status` is not `stored`."""
 
+    @property
+    def log(self) -> dict[str, Any] | None:
+        """Its entry in the transparency log, if it got one: `url`, `uuid`, `created` (false when the log had it already),
+        `index`, `log_id`, `integrated_time`, `proof`."""
+
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
@@ -479,6 +509,11 @@ class SignedImage:
     def layout_needs_name(self) -> bool:
         """In a layout: the image's entry has no name, which some tools need beside a signature."""
 
+    @property
+    def tlog(self) -> str:
+        """Whether the signatures went to the transparency log: `not_asked`, `uploaded`, `forced_private` (although the
+        image is private) or `skipped_private`."""
+
     def to_json(self) -> str:
         """All of it as JSON."""
 
@@ -514,6 +549,7 @@ class Verifier:
         insecure_ignore_claims: bool = False,
         any_payload_type: bool = False,
         any_predicate_type: bool = False,
+        offline: bool = False,
     ) -> VerifiedImage:
         """Verifies that the image is signed as the policy demands.
 
@@ -528,6 +564,7 @@ class Verifier:
             insecure_ignore_claims: Accepts signatures over payloads that name another image.
             any_payload_type: Accepts payloads of any `critical.type`.
             any_predicate_type: Counts attestations by an accepted key as signatures too, as cosign 3.1 does.
+            offline: Asks no transparency log: an entry that the policy demands must stand beside the signature.
 
         Raises:
             NoSignatures: The place answered and holds no signature (exit code 10).
@@ -697,6 +734,11 @@ class VerifiedSignature:
     @property
     def annotations(self) -> dict[str, Any]:
         """The annotations that were signed along, as a fresh `dict`."""
+
+    @property
+    def log(self) -> dict[str, Any] | None:
+        """What a trusted transparency log proves about it: `index`, `log_id`, `integrated_time` (seconds, `None` when
+        nothing vouches for it), `included` (whether that was proven, not only promised). `None` when none was judged."""
 
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...

@@ -208,7 +208,12 @@ def client(options: argparse.Namespace, images: list[str]) -> Any:
     http = hosts if options.allow_http_registry else []
     seconds = duration(options.timeout)
     return cosign.Client.from_env(
-        timeout=seconds, auth=auth, ca=ca, http_registries=http, client_certificate=client_certificate(options)
+        timeout=seconds,
+        auth=auth,
+        ca=ca,
+        http_registries=http,
+        client_certificate=client_certificate(options),
+        rekor_url=getattr(options, "rekor_url", None),
     )
 
 

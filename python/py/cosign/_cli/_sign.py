@@ -18,6 +18,7 @@ from ._flags import (
     wanted_format,
 )
 from ._keys import load_private_key
+from ._tlog import log_flags, tell, wanted_upload
 
 TAG_WARNING = """\
 WARNING: Image reference {image} uses a tag, not a digest, to identify the image to sign.
@@ -41,7 +42,9 @@ def sign(arguments: list[str]) -> int:
     parser.text("--tag-suffix", help="suffix of the signature's tag (default .sig; .cosign in 2021)")
     parser.text("--layout-tag", help="give the signed image this name in the layout")
     parser.switch("--upload", default=True, help="must be true so far")
-    parser.switch("--tlog-upload", help="must be false so far: no transparency log is written")
+    parser.switch("--tlog-upload", default=None, help="add the signature to the transparency log (default: if TLOG=1)")
+    parser.switch("--force-tlog", help="add it also if the image is private")
+    log_flags(parser)
     parser.switch("--use-signing-config", help="must be false so far")
     parser.switch("-y", "--yes", help="accepted: nothing is ever asked")
     registry_flags(parser)
@@ -49,8 +52,8 @@ def sign(arguments: list[str]) -> int:
     format = wanted_format(options)
     only_bool(options, "--recursive", False, "only the image itself is signed yet")
     only_bool(options, "--upload", True, "signatures are always stored with the image")
-    only_bool(options, "--tlog-upload", False, "transparency logs are not written yet")
     only_bool(options, "--use-signing-config", False, "signing configurations are not read yet")
+    tlog = wanted_upload(options)
     images = need_images(parser, options.images)
     pairs = annotation_pairs(options.annotations)
     registries = client(options, images)
@@ -71,8 +74,10 @@ def sign(arguments: list[str]) -> int:
                 docker_media_types=docker,
                 layout_tag=options.layout_tag,
                 tag_suffix=options.tag_suffix,
+                tlog=tlog,
                 timeout=duration(options.timeout),
             )
+            tell(signed)
             if signed.added:
                 note(f"Pushing signature to: {signed.reference.partition('@')[0]}")
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from typing import Any
 
@@ -21,6 +22,7 @@ from ._flags import (
     wanted_format,
 )
 from ._keys import load_public_key
+from ._tlog import enabled, log_flags, trust_flags, trusted_logs
 
 
 def verify(arguments: list[str]) -> int:
@@ -33,9 +35,11 @@ def verify(arguments: list[str]) -> int:
     format_flags(parser, "the only format that counts: legacy or bundle (default both)")
     parser.text("--journal", default="fallback", help="fallback (default): read the journal when all else fails; never")
     parser.text("--tag-suffix", help="suffix of the signature's tag (default .sig; .cosign in 2021)")
-    parser.switch("--insecure-ignore-tlog", help="accepted: with a key no transparency log is asked")
-    parser.switch("--private-infrastructure", help="accepted: with a key no transparency log is asked")
-    parser.switch("--offline", help="accepted: with a key nothing but the registry is asked")
+    parser.switch("--insecure-ignore-tlog", default=None, help="false demands a transparency log's entry, as TLOG=1 does")
+    parser.switch("--private-infrastructure", help="true demands no transparency log's entry")
+    parser.switch("--offline", help="ask no transparency log: its entry must stand beside the signature")
+    log_flags(parser)
+    trust_flags(parser)
     registry_flags(parser)
     options = parser.read(arguments)
     only(options, "--output", ("json", "text"), "no such output")
@@ -47,7 +51,9 @@ def verify(arguments: list[str]) -> int:
     images = need_images(parser, options.images)
     if options.local_image:
         images = [_layout(path) for path in images]
-    policy = cosign.Policy(keys=[load_public_key(options.key)], annotations=wanted)
+    demanded = _demands_log(options)
+    logs = trusted_logs(options, demanded=demanded)
+    policy = cosign.Policy(keys=[load_public_key(options.key)], annotations=wanted, **logs)
     verifier = cosign.Verifier(policy, client(options, images))
     if options.insecure_ignore_tlog:
         note(
@@ -61,11 +67,12 @@ def verify(arguments: list[str]) -> int:
             journal=options.journal == "fallback",
             tag_suffix=options.tag_suffix,
             insecure_ignore_claims=not options.check_claims,
+            offline=options.offline,
             timeout=duration(options.timeout),
         )
         # What cannot be shown is found out before anything is said about the image.
         shown_payloads = _shown(verified, shown, options.output)
-        note(_checks(shown, claims=options.check_claims, annotations=bool(wanted)))
+        note(_checks(shown, verified, claims=options.check_claims, annotations=bool(wanted)))
         sys.stderr.flush()
         sys.stdout.buffer.write(shown_payloads)
         sys.stdout.buffer.flush()
@@ -80,12 +87,27 @@ def _layout(path: str) -> str:
     return f"oci:{path}"
 
 
-def _checks(image: str, *, claims: bool, annotations: bool) -> str:
+def _demands_log(options: argparse.Namespace) -> bool:
+    """Whether a log's entry is demanded: by `TLOG=1` as in 2021, or by cosign's flag set to false."""
+    if options.private_infrastructure or options.insecure_ignore_tlog:
+        return False
+    return enabled() or options.insecure_ignore_tlog is False
+
+
+def _checks(image: str, verified: cosign.VerifiedImage, *, claims: bool, annotations: bool) -> str:
     lines = ["", f"Verification for {image} --", "The following checks were performed on each of these signatures:"]
     if annotations:
         lines.append("  - The specified annotations were verified.")
     if claims:
         lines.append("  - The cosign claims were validated")
+    logs = [signature.log for signature in verified.signatures]
+    if all(log is not None for log in logs):
+        offline = all(log is not None and not log["included"] for log in logs)
+        lines.append(
+            "  - Existence of the claims in the transparency log was verified offline"
+            if offline
+            else "  - The claims were present in the transparency log"
+        )
     lines.append("  - The signatures were verified against the specified public key")
     return "\n".join(lines)
 
