@@ -61,8 +61,17 @@ impl Signer {
             parse_tag_suffix(suffix).map_err(|error| raise(py, &error))?;
         }
         let tlog = TlogUpload::parse(tlog).map_err(|error| raise(py, &error))?;
-        let options =
-            SignOptions { format, journal, annotations, identity, docker_media_types, layout_tag, tag_suffix, tlog };
+        let options = SignOptions {
+            format,
+            journal,
+            annotations,
+            identity,
+            docker_media_types,
+            layout_tag,
+            tag_suffix,
+            recursive: false,
+            tlog,
+        };
         let key = self.key.get().key(py)?;
         let call = self.client.call(py, timeout)?;
         let (client, bounds, local) = (self.client.clone(), call.clone(), options.is_local(&reference));

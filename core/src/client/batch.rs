@@ -355,9 +355,10 @@ where
         let image = match parsed {
             Err(error) => return self.answer(Err(error), vec![asker]),
             Ok(ImageRef::Layout(layout)) => {
-                // Files are here: there is nothing to wait for, and no runtime is needed.
+                // Files are here: there is nothing to wait for, and no runtime is needed. So no log is asked, either.
                 let (work, call, image) = (self.work.clone(), self.image_call(), ImageRef::Layout(layout));
-                let outcome = run_local(work.client.verify(&image, &work.policy, &work.options, &call));
+                let options = VerifyOptions { offline: true, ..work.options.clone() };
+                let outcome = run_local(work.client.verify(&image, &work.policy, &options, &call));
                 return self.answer(outcome, vec![asker]);
             }
             Ok(ImageRef::Registry(image)) => image,

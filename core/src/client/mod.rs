@@ -76,8 +76,9 @@ impl Client {
     }
 }
 
-/// Runs the future of a verb on an image in a layout ([`ImageRef::is_local`]): such futures never wait for anything but
-/// files, so no runtime is needed.
+/// Runs the future of a verb on an image in a layout ([`ImageRef::is_local`]) that asks no transparency log
+/// ([`SignOptions::is_local`], [`VerifyOptions::is_local`]): such futures never wait for anything but files, so no runtime is
+/// needed.
 pub fn run_local<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());

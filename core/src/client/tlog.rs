@@ -91,6 +91,10 @@ impl LogRecord {
 impl Client {
     /// The transparency log of this client's options.
     pub(super) fn rekor(&self) -> Result<Rekor> {
+        // With an image in a layout a caller may have none.
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(Error::new(Code::Internal, "a transparency log can only be asked in a tokio runtime"));
+        }
         Rekor::new(self.transport()?, &self.0.options.rekor_url)
     }
 
