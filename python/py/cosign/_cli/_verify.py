@@ -52,7 +52,7 @@ def verify(arguments: list[str]) -> int:
     if options.local_image:
         images = [_layout(path) for path in images]
     demanded = _demands_log(options)
-    logs = trusted_logs(options, demanded=demanded)
+    logs = {} if options.insecure_ignore_tlog else trusted_logs(options, demanded=demanded)
     policy = cosign.Policy(keys=[load_public_key(options.key)], annotations=wanted, **logs)
     verifier = cosign.Verifier(policy, client(options, images))
     if options.insecure_ignore_tlog:
