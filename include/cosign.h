@@ -218,10 +218,15 @@ typedef struct cosign_sign_options cosign_sign_options;
 typedef struct cosign_signed cosign_signed;
 
 /**
- * Proof that an image met a policy; there is none for an image that did not. Immutable; free with
+ * Proof that an image or blob met a policy; there is none for one that did not. Immutable; free with
  * cosign_verification_free.
  */
 typedef struct cosign_verification cosign_verification;
+
+/**
+ * What is said to have signed a blob: a builder for cosign_verify_blob. Free with cosign_verify_blob_options_free.
+ */
+typedef struct cosign_verify_blob_options cosign_verify_blob_options;
 
 /**
  * Where and how strictly to look for signatures: a builder for cosign_verify_image_with. Free with
@@ -265,6 +270,12 @@ typedef cosign_code (*cosign_result_cb)(uint64_t index,
  * other code fails it.
  */
 typedef cosign_code (*cosign_reference_cb)(const char **reference, void *user_data);
+
+/**
+ * Reads the next piece of a blob: at most `size` bytes to `buffer`, and how many to `*read`. 0 bytes are the blob's end.
+ * Return COSIGN_OK; COSIGN_ERR_CANCELLED to stop; any other code fails the call: what cannot be read is never the end.
+ */
+typedef cosign_code (*cosign_read_cb)(void *buffer, size_t size, size_t *read, void *user_data);
 
 /**
  * The version that runs, as 0xMMmmpp: compare with COSIGN_VERSION_NUMBER, the version that was compiled against.
@@ -1248,6 +1259,193 @@ cosign_code cosign_verify_images_from(const cosign_client *client,
                                       cosign_result_cb on_result,
                                       void *user_data,
                                       cosign_error **err);
+
+/**
+ * Signs what a callback reads, as cosign sign-blob does, without holding it. With Ed25519 keys it is held, and has at
+ * most 64 MiB. Thread-safe on the same key.
+ * @param key        required
+ * @param read       required; called on this thread until it reads 0 bytes
+ * @param user_data  handed to `read`; may be NULL
+ * @param finalizer  destroys user_data, exactly once, before this returns; NULL: nothing to destroy
+ * @param form       NULL or "raw", "base64", "bundle" (sigstore's, as cosign 3 writes it) or "old-bundle" (the JSON
+ *                   before it)
+ * @param hash       NULL: the one of the key's kind; or "sha256" with P-384 and P-521
+ * @param call       NULL: no limit; looked at between two pieces
+ * @param out        required; receives the signature in that form (owned: cosign_buffer_free)
+ * @param err        NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage (104: too large for the key), 5xx stopped. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_sign_blob(const cosign_private_key *key,
+                             cosign_read_cb read,
+                             void *user_data,
+                             cosign_finalizer finalizer,
+                             const char *form,
+                             const char *hash,
+                             const cosign_call *call,
+                             cosign_buffer **out,
+                             cosign_error **err);
+
+/**
+ * cosign_sign_blob of bytes in memory. Thread-safe on the same key.
+ * @param key   required
+ * @param data  the blob; NULL with `len` 0 is the empty one
+ * @param len   how many bytes
+ * @param form  NULL or "raw", "base64", "bundle" or "old-bundle"
+ * @param hash  NULL: the one of the key's kind; or "sha256" with P-384 and P-521
+ * @param call  NULL: no limit; looked at between two pieces
+ * @param out   required; receives the signature in that form (owned: cosign_buffer_free)
+ * @param err   NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage (104: too large for the key), 5xx stopped. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_sign_blob_buffer(const cosign_private_key *key,
+                                    const void *data,
+                                    size_t len,
+                                    const char *form,
+                                    const char *hash,
+                                    const cosign_call *call,
+                                    cosign_buffer **out,
+                                    cosign_error **err);
+
+/**
+ * cosign_sign_blob of a file. Blocks; files. Thread-safe on the same key.
+ * @param key   required
+ * @param path  the file, required
+ * @param form  NULL or "raw", "base64", "bundle" or "old-bundle"
+ * @param hash  NULL: the one of the key's kind; or "sha256" with P-384 and P-521
+ * @param call  NULL: no limit; looked at between two pieces
+ * @param out   required; receives the signature in that form (owned: cosign_buffer_free)
+ * @param err   NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage (104: too large for the key), 5xx stopped, 6xx file. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_sign_blob_file(const cosign_private_key *key,
+                                  const char *path,
+                                  const char *form,
+                                  const char *hash,
+                                  const cosign_call *call,
+                                  cosign_buffer **out,
+                                  cosign_error **err);
+
+/**
+ * COSIGN_OK means: what the callback read to its end is signed as the policy demands. On any other result `*out` is NULL.
+ * The blob is not held. A policy without a key is an error, and one that demands annotations too: blobs have none. Of
+ * `*out`, cosign_verification_digest says the hash of what was read, and cosign_verification_reference its name; its
+ * payloads are empty. Thread-safe on the same policy and options.
+ * @param read       required; called on this thread until it reads 0 bytes
+ * @param user_data  handed to `read`; may be NULL
+ * @param finalizer  destroys user_data, exactly once, before this returns; NULL: nothing to destroy
+ * @param policy     required
+ * @param options    required: the signatures
+ * @param call       NULL: no limit; looked at between two pieces
+ * @param out        required; receives the proof (owned: cosign_verification_free)
+ * @param err        NULL, or receives the error (owned: cosign_error_free); its JSON carries the report
+ * @return COSIGN_OK; 1xx usage, 3xx refused, 5xx stopped. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_verify_blob(cosign_read_cb read,
+                               void *user_data,
+                               cosign_finalizer finalizer,
+                               const cosign_policy *policy,
+                               const cosign_verify_blob_options *options,
+                               const cosign_call *call,
+                               cosign_verification **out,
+                               cosign_error **err);
+
+/**
+ * cosign_verify_blob of bytes in memory. Thread-safe on the same policy and options.
+ * @param data     the blob; NULL with `len` 0 is the empty one
+ * @param len      how many bytes
+ * @param policy   required
+ * @param options  required: the signatures
+ * @param call     NULL: no limit; looked at between two pieces
+ * @param out      required; receives the proof (owned: cosign_verification_free)
+ * @param err      NULL, or receives the error (owned: cosign_error_free); its JSON carries the report
+ * @return COSIGN_OK; 1xx usage, 3xx refused, 5xx stopped. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_verify_blob_buffer(const void *data,
+                                      size_t len,
+                                      const cosign_policy *policy,
+                                      const cosign_verify_blob_options *options,
+                                      const cosign_call *call,
+                                      cosign_verification **out,
+                                      cosign_error **err);
+
+/**
+ * cosign_verify_blob of a file. Blocks; files. Thread-safe on the same policy and options.
+ * @param path     the file, required
+ * @param policy   required
+ * @param options  required: the signatures
+ * @param call     NULL: no limit; looked at between two pieces
+ * @param out      required; receives the proof (owned: cosign_verification_free)
+ * @param err      NULL, or receives the error (owned: cosign_error_free); its JSON carries the report
+ * @return COSIGN_OK; 1xx usage, 3xx refused, 5xx stopped, 6xx file. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_verify_blob_file(const char *path,
+                                    const cosign_policy *policy,
+                                    const cosign_verify_blob_options *options,
+                                    const cosign_call *call,
+                                    cosign_verification **out,
+                                    cosign_error **err);
+
+/**
+ * No signature yet, which verification refuses: add one. Thread-safe.
+ * @return the options, never NULL; owned: cosign_verify_blob_options_free. @since 0.1
+ */
+COSIGN_API cosign_verify_blob_options *cosign_verify_blob_options_new(void);
+
+/**
+ * Adds a signature by itself, raw or in base64. All that are added count together for the policy's threshold. One thread
+ * at a time.
+ * @param options  required; NULL does nothing
+ * @param data     the signature's bytes; NULL with `len` 0 is an empty one, which is refused
+ * @param len      how many bytes. @since 0.1
+ */
+COSIGN_API
+void cosign_verify_blob_options_add_signature(cosign_verify_blob_options *options,
+                                              const void *data,
+                                              size_t len);
+
+/**
+ * Adds a bundle: sigstore's, or the JSON before it. A key inside it is never trusted. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param data     the bundle's bytes; NULL with `len` 0 is an empty one, which is refused
+ * @param len      how many bytes. @since 0.1
+ */
+COSIGN_API
+void cosign_verify_blob_options_add_bundle(cosign_verify_blob_options *options,
+                                           const void *data,
+                                           size_t len);
+
+/**
+ * Sets what the report and errors call the blob; a file's path by default. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param name     required. @since 0.1
+ */
+COSIGN_API void cosign_verify_blob_options_set_name(cosign_verify_blob_options *options, const char *name);
+
+/**
+ * Sets the only hash that signatures may be over; by default each that the key's kind signs with, or the one that a
+ * bundle names. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param hash     required: "sha256", "sha384" or "sha512". @since 0.1
+ */
+COSIGN_API void cosign_verify_blob_options_set_hash(cosign_verify_blob_options *options, const char *hash);
+
+/**
+ * Frees the options. Any thread, once.
+ * @param options  the options; NULL does nothing. @since 0.1
+ */
+COSIGN_API void cosign_verify_blob_options_free(cosign_verify_blob_options *options);
 
 #ifdef __cplusplus
 }

@@ -595,7 +595,8 @@ class signed_image {
   handle handle_;
 };
 
-/// Proof that an image met a policy: only client::verify makes one.
+/// Proof that an image or blob met a policy: only client::verify and verify_blob make one. Of a blob the digest is the hash
+/// of what was read, the reference its name, and the payloads are empty.
 class verification {
  public:
   /// The digest that was verified. Act on it, not on the tag.
@@ -623,6 +624,7 @@ class verification {
 
  private:
   friend class client;
+  friend class blob_signatures;
   using handle = detail::handle<cosign_verification, cosign_verification_free>;
   explicit verification(handle owned) : handle_(std::move(owned)) {}
   handle handle_;
@@ -789,6 +791,115 @@ class client {
   }
 
   handle handle_;
+};
+
+/// A file by its path, to be signed or verified without being held.
+struct file {
+  std::string path;
+};
+
+/// Reads the next piece of a blob: at most `size` bytes, and returns how many; 0 is the end. What it throws stops the call
+/// and is thrown on by it.
+using reader = std::function<std::size_t(void *buffer, std::size_t size)>;
+
+namespace detail {
+
+inline cosign_code read_blob(void *buffer, std::size_t size, std::size_t *read, void *user_data) noexcept {
+  try {
+    *read = (*static_cast<const reader *>(user_data))(buffer, size);
+    return COSIGN_OK;
+  } catch (...) {
+    thrown_by_callback = std::current_exception();
+    return COSIGN_ERR_CANCELLED;
+  }
+}
+
+inline const cosign_call *optional_call(const call *with) { return with != nullptr ? with->get() : nullptr; }
+
+}  // namespace detail
+
+/// Signs a blob; `form` is "raw" (nullptr), "base64", "bundle" (sigstore's) or "old-bundle", `hash` "sha256" for P-384 and
+/// P-521 keys, or nullptr.
+[[nodiscard]] inline std::string sign_blob(const private_key &key, std::string_view data, const char *form = nullptr,
+                                           const char *hash = nullptr, const call *with = nullptr) {
+  return detail::text(detail::make<detail::buffer_handle>([&](auto out, auto err) {
+    return cosign_sign_blob_buffer(key.get(), data.data(), data.size(), form, hash, detail::optional_call(with), out, err);
+  }));
+}
+[[nodiscard]] inline std::string sign_blob(const private_key &key, const file &blob, const char *form = nullptr,
+                                           const char *hash = nullptr, const call *with = nullptr) {
+  return detail::text(detail::make<detail::buffer_handle>([&](auto out, auto err) {
+    return cosign_sign_blob_file(key.get(), detail::c_text(blob.path), form, hash, detail::optional_call(with), out, err);
+  }));
+}
+[[nodiscard]] inline std::string sign_blob(const private_key &key, const reader &blob, const char *form = nullptr,
+                                           const char *hash = nullptr, const call *with = nullptr) {
+  void *data = const_cast<reader *>(&blob);
+  return detail::text(detail::make<detail::buffer_handle>([&](auto out, auto err) {
+    return cosign_sign_blob(key.get(), detail::read_blob, data, nullptr, form, hash, detail::optional_call(with), out, err);
+  }));
+}
+
+/// What is said to have signed a blob; a bad value is reported by the verification.
+class blob_signatures {
+ public:
+  blob_signatures() : handle_(detail::required(cosign_verify_blob_options_new())) {}
+
+  /// A signature by itself, raw or in base64. All that are added count together for the policy's threshold.
+  blob_signatures &signature(std::string_view bytes) & {
+    cosign_verify_blob_options_add_signature(handle_.get(), bytes.data(), bytes.size());
+    return *this;
+  }
+  blob_signatures &&signature(std::string_view bytes) && { return std::move(signature(bytes)); }
+
+  /// A bundle: sigstore's, or the JSON before it. A key inside it is never trusted.
+  blob_signatures &bundle(std::string_view bytes) & {
+    cosign_verify_blob_options_add_bundle(handle_.get(), bytes.data(), bytes.size());
+    return *this;
+  }
+  blob_signatures &&bundle(std::string_view bytes) && { return std::move(bundle(bytes)); }
+
+  /// What the report and errors call the blob; a file's path by default.
+  blob_signatures &name(const std::string &name) & {
+    cosign_verify_blob_options_set_name(handle_.get(), detail::c_text(name));
+    return *this;
+  }
+  blob_signatures &&name(const std::string &name) && { return std::move(this->name(name)); }
+
+  /// The only hash that signatures may be over: "sha256", "sha384" or "sha512".
+  blob_signatures &hash(const std::string &hash) & {
+    cosign_verify_blob_options_set_hash(handle_.get(), detail::c_text(hash));
+    return *this;
+  }
+  blob_signatures &&hash(const std::string &hash) && { return std::move(this->hash(hash)); }
+
+  /// Returns only when the blob is signed as the policy demands; otherwise throws the reason.
+  [[nodiscard]] verification verify(std::string_view data, const policy &demands, const call *with = nullptr) const {
+    return proof([&](auto out, auto err) {
+      return cosign_verify_blob_buffer(data.data(), data.size(), demands.get(), get(), detail::optional_call(with), out, err);
+    });
+  }
+  [[nodiscard]] verification verify(const file &blob, const policy &demands, const call *with = nullptr) const {
+    return proof([&](auto out, auto err) {
+      return cosign_verify_blob_file(detail::c_text(blob.path), demands.get(), get(), detail::optional_call(with), out, err);
+    });
+  }
+  [[nodiscard]] verification verify(const reader &blob, const policy &demands, const call *with = nullptr) const {
+    void *data = const_cast<reader *>(&blob);
+    return proof([&](auto out, auto err) {
+      return cosign_verify_blob(detail::read_blob, data, nullptr, demands.get(), get(), detail::optional_call(with), out,
+                                err);
+    });
+  }
+
+  [[nodiscard]] const cosign_verify_blob_options *get() const noexcept { return handle_.get(); }
+
+ private:
+  template <class Function>
+  static verification proof(Function &&function) {
+    return verification(detail::make<verification::handle>(std::forward<Function>(function)));
+  }
+  detail::handle<cosign_verify_blob_options, cosign_verify_blob_options_free> handle_;
 };
 
 static_assert(sizeof(client) == sizeof(void *) && sizeof(verification) == sizeof(void *), "a handle costs one pointer");

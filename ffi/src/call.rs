@@ -72,9 +72,19 @@ struct PasswordCallback {
 }
 
 /// The host's pointer and what destroys it.
-struct UserData {
+pub(crate) struct UserData {
     pointer: *mut c_void,
     finalizer: cosign_finalizer,
+}
+
+impl UserData {
+    pub(crate) fn new(pointer: *mut c_void, finalizer: cosign_finalizer) -> UserData {
+        UserData { pointer, finalizer }
+    }
+
+    pub(crate) fn pointer(&self) -> *mut c_void {
+        self.pointer
+    }
 }
 
 // SAFETY: the pointer is only handed back to the host: to its callback, which takes turns (`Turn`), and once to its

@@ -46,6 +46,7 @@ mod handle;
 mod runtime;
 
 pub mod batch;
+pub mod blob;
 pub mod buffer;
 pub mod error;
 pub mod key;

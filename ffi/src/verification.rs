@@ -1,4 +1,5 @@
-//! Verifying an image, and the proof that comes of it. No other functions make a `cosign_verification`.
+//! Verifying an image, and the proof that comes of it. Only these functions and those of `blob.rs` make a
+//! `cosign_verification`.
 
 use std::ffi::{CString, c_char};
 
@@ -16,7 +17,7 @@ use crate::handle::{self, handle};
 use crate::policy::cosign_policy;
 use crate::verify::cosign_verify_options;
 
-/// Proof that an image met a policy; there is none for an image that did not. Immutable; free with
+/// Proof that an image or blob met a policy; there is none for one that did not. Immutable; free with
 /// cosign_verification_free.
 #[allow(non_camel_case_types)]
 pub struct cosign_verification {
@@ -43,6 +44,21 @@ impl VerificationState {
                 .iter()
                 .map(|signature| (c_string(signature.format()), Bytes::new(signature.payload())))
                 .collect(),
+        }
+    }
+
+    /// Of a blob: it has a name in place of a reference, and its signatures have no payload.
+    pub(crate) fn of_blob<'a>(
+        digest: &str,
+        name: &str,
+        json: &str,
+        formats: impl Iterator<Item = &'a str>,
+    ) -> VerificationState {
+        VerificationState {
+            digest: c_string(digest),
+            reference: c_string(name),
+            json: c_string(json),
+            signatures: formats.map(|format| (c_string(format), Bytes::new(&[]))).collect(),
         }
     }
 }

@@ -149,7 +149,7 @@ pub fn sign(
 ) -> PyResult<SignedBlob> {
     let mut options = SignBlobOptions::new();
     options.hash = hash(py, digest_algorithm)?;
-    let signed = Source::from(data)?.run(py, call, move |mut blob, call| sign_blob(&mut blob, &key, &options, call))?;
+    let signed = Source::from(data)?.run(py, call, move |blob, call| sign_blob(blob, &key, &options, call))?;
     Ok(SignedBlob {
         signature: signed.signature().to_vec(),
         digest: signed.digest().to_owned(),
@@ -180,8 +180,7 @@ pub fn verify(
     options.hash = hash(py, question.digest_algorithm)?;
     options.name = question.name.clone().unwrap_or_else(|| source.name());
     let (signatures, policy) = (signatures(py, &question)?, question.policy);
-    let verified =
-        source.run(py, call, move |mut blob, call| verify_blob(&mut blob, &signatures, &policy, &options, call))?;
+    let verified = source.run(py, call, move |blob, call| verify_blob(blob, &signatures, &policy, &options, call))?;
     Ok(VerifiedBlob::new(&verified))
 }
 

@@ -39,7 +39,7 @@ def verifier(key: cosign.PrivateKey) -> cosign.Verifier:
     return cosign.Verifier(cosign.Policy(keys=[key.public_key]))
 
 
-# --- the package --------------------------------------------------------------------------------------------------------
+# --- the package -----------------------------------------------------------------------------------------------------
 
 
 class Trickle:
@@ -231,7 +231,7 @@ def test_results_pickle_and_compare(key: cosign.PrivateKey, verifier: cosign.Ver
     assert signed.base64 not in repr(signed)
 
 
-# --- the commands -------------------------------------------------------------------------------------------------------
+# --- the commands ----------------------------------------------------------------------------------------------------
 
 
 def test_the_session_of_2021(command: Command, keys: Path) -> None:

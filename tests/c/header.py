@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass, field
 
 
-CALLBACKS = ("cosign_password_cb", "cosign_finalizer", "cosign_reference_cb", "cosign_result_cb")
+CALLBACKS = ("cosign_password_cb", "cosign_finalizer", "cosign_reference_cb", "cosign_result_cb", "cosign_read_cb")
 
 
 @dataclass
@@ -175,6 +175,12 @@ static cosign_code result(uint64_t index, const char *reference, const cosign_ve
     (void)index; (void)reference; (void)user_data;
     return (verification == NULL) == (error != NULL) ? COSIGN_OK : COSIGN_ERR_CANCELLED;
 }
+static cosign_code nothing_more(void *buffer, size_t size, size_t *read, void *user_data)
+{
+    (void)buffer; (void)size; (void)user_data;
+    *read = 0;
+    return COSIGN_OK;
+}
 static void done(void *user_data) { (void)user_data; finalized++; }
 static void expect(int good, const char *what)
 {
@@ -193,7 +199,8 @@ def sweep(functions: list[Function]) -> str:
     for kind, maker in MAKERS.items():
         extra = "cosign_private_key *make_key = NULL; " if "make_key" in maker else ""
         out.append(f"static {kind} *make_{kind}(void) {{ {kind} *made = NULL; {extra}return {maker}; }}")
-    for kind in ("cosign_call", "cosign_policy", "cosign_sign_options", "cosign_verify_options", "cosign_batch_options", "cosign_client_options"):
+    for kind in ("cosign_call", "cosign_policy", "cosign_sign_options", "cosign_verify_options", "cosign_batch_options", "cosign_client_options",
+                 "cosign_verify_blob_options"):
         body = "cosign_call_set_password_cb(made, answer, NULL, NULL); " if kind == "cosign_call" else ""
         if kind == "cosign_policy":
             body = "cosign_policy_add_key(made, a_public_key); "
@@ -219,7 +226,10 @@ def sweep(functions: list[Function]) -> str:
                 cases.append((f"{p.name} of another type", {p.name: f"(void *)foreign_{other}"}, "100"))
         for data, length in f.byte_strings:
             cases.append((f"{length} SIZE_MAX", {length: "(size_t)-1"}, "100"))
-            cases.append((f"{data} NULL, {length} 0", {data: "NULL", length: "0"}, "any" if f.is_fallible else None))
+            # Nothing is a blob like any other, and no key.
+            empty = any(p.name == data and "is the empty one" in p.doc for p in f.parameters)
+            refused = "any" if f.is_fallible and not empty else None
+            cases.append((f"{data} NULL, {length} 0", {data: "NULL", length: "0"}, refused))
         for label, replaced, expected in cases:
             tests.append(case(f, label, replaced, expected))
     out.append("static void sweep(void)\n{\n    cosign_buffer *foreign_cosign_buffer = make_cosign_buffer();")
@@ -255,6 +265,8 @@ TEXTS = {
     "https": '"http://proxy.example:3128"',
     "http": '"http://proxy.example:3128"',
     "suffix": '".cosign"',
+    "form": '"bundle"',
+    "hash": '"sha256"',
 }
 
 
@@ -276,6 +288,7 @@ def case(f: Function, label: str, replaced: dict[str, str], expected: str | None
                 "const char *": '"bundle"' if f.name.endswith("_options_set_format") else TEXTS.get(p.name, '"x"'),
                 "const void *": '"x"',
                 "cosign_password_cb": "answer",
+                "cosign_read_cb": "nothing_more",
                 "cosign_finalizer": "done",
                 "cosign_reference_cb": "next",
                 "cosign_result_cb": "result",
@@ -319,6 +332,7 @@ def case(f: Function, label: str, replaced: dict[str, str], expected: str | None
             "cosign_policy": f"cosign_verify_image(a_client, layout, {own}, NULL, &used, &why)",
             "cosign_sign_options": f"cosign_sign_image(a_client, layout, a_key, {own}, NULL, &used, &why)",
             "cosign_batch_options": f"cosign_verify_images(a_client, &layout, 1, a_policy, NULL, {own}, NULL, result, NULL, &why)",
+            "cosign_verify_blob_options": f'cosign_verify_blob_buffer("x", 1, a_policy, {own}, NULL, &used, &why)',
             "cosign_verify_options": f"cosign_verify_image_with(a_client, layout, a_policy, {own}, NULL, &used, &why)",
         }.get(f.builder or "")
         if consumer and expected in ("100", "101") and own not in replaced:

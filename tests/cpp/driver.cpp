@@ -1,9 +1,12 @@
 // Drives cosign.hpp on a layout: driver IMAGE_FOLDER EMPTY_FOLDER. Prints each test and a closing count.
 #include <cosign.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <iostream>
 #include <string>
@@ -244,6 +247,56 @@ int main(int argc, char **argv) {
       CHECK(counted.use_count() == 3);
     }
     CHECK(counted.use_count() == 1);
+  });
+
+  test("a blob in memory, in a file and read by a function is the same blob", [] {
+    auto key = cosign::private_key::generate();
+    auto demands = accepting(key);
+    const std::string blob(300000, 'x');
+    const std::string path = image().substr(4, image().size() - 7) + ".blob";
+    std::ofstream(path, std::ios::binary) << blob;
+    std::size_t at = 0;
+    cosign::reader read = [&](void *buffer, std::size_t size) {
+      std::size_t count = std::min({size, std::size_t{1000}, blob.size() - at});
+      std::memcpy(buffer, blob.data() + at, count);
+      at += count;
+      return count;
+    };
+    for (const char *form : {"raw", "base64", "bundle", "old-bundle"}) {
+      at = 0;
+      const std::string made[] = {cosign::sign_blob(key, blob, form), cosign::sign_blob(key, cosign::file{path}, form),
+                                  cosign::sign_blob(key, read, form)};
+      for (const auto &signature : made) {
+        cosign::blob_signatures given;
+        if (std::string(form).find("bundle") == std::string::npos)
+          given.signature(signature);
+        else
+          given.bundle(signature);
+        at = 0;
+        const auto digest = given.verify(blob, demands).digest();
+        CHECK(digest.rfind("sha256:", 0) == 0);
+        CHECK(given.verify(cosign::file{path}, demands).reference() == path);
+        CHECK(given.verify(read, demands).digest() == digest);
+        CHECK(code_of([&] { (void)given.verify("another", demands); }) == COSIGN_ERR_NO_SIGNATURE_MATCHES);
+      }
+    }
+    cosign::blob_signatures named;
+    named.name("my blob").signature("AAAA").hash("sha256");
+    try {
+      (void)named.verify(blob, demands);
+      CHECK(false);
+    } catch (const cosign::error &e) {
+      CHECK(std::string(e.what()).find("my blob") != std::string::npos);
+    }
+    CHECK(code_of([&] { (void)cosign::blob_signatures().verify(blob, demands); }) == COSIGN_ERR_ARGUMENT);
+    CHECK(code_of([&] { (void)cosign::sign_blob(key, cosign::file{"/nowhere/at/all"}); }) == COSIGN_ERR_IO);
+    bool thrown = false;
+    try {
+      (void)cosign::sign_blob(key, cosign::reader([](void *, std::size_t) -> std::size_t { throw std::runtime_error("mine"); }));
+    } catch (const std::runtime_error &e) {
+      thrown = std::string(e.what()) == "mine";
+    }
+    CHECK(thrown);
   });
 
   test("public keys of every kind survive PEM", [] {

@@ -123,6 +123,10 @@ unload() {
     fresh unload && cc -std=gnu99 -Wall -Wextra -Werror -I"$COSIGN_PREFIX/include" "$root/tests/c/unload.c" -pthread -ldl -o "$work/unload.bin" &&
         "$work/unload.bin" "$so" "oci:$work/unload:v1"
 }
+blobs() {
+    cc -std=gnu99 -g -Wall -Wextra -Werror "$root/tests/c/blob.c" -o "$work/blob" $(flags) "$(rpath)" "$@" &&
+        "$work/blob" "$header"
+}
 example_c89() {
     local compiler=$1 file=$2
     "$compiler" -std=c89 "${strict[@]}" "$root/examples/c/$file.c" -o "$work/$file" $(flags) "$(rpath)"
@@ -248,6 +252,8 @@ step "promises, AddressSanitizer and UBSan" promises sanitized gcc -fsanitize=ad
 step "promises, linked to libcosign.a" promises_static
 step "every NULL, bad text and foreign object" sweep
 step "the same under AddressSanitizer" sweep -fsanitize=address,undefined -fno-sanitize-recover=all
+step "blobs" blobs
+step "blobs under AddressSanitizer" blobs -fsanitize=address,undefined -fno-sanitize-recover=all
 step "dlopen, use, dlclose" unload
 for compiler in gcc clang; do
     for file in verify sign_and_verify; do step "example $file, $compiler c89" example_c89 "$compiler" "$file"; done

@@ -583,8 +583,8 @@ class Verifier:
         name: str | None = None,
         timeout: float | None = None,
     ) -> VerifiedBlob:
-        """Verifies that a file or any other bytes are signed as the policy demands. Needs no network. They are read once
-        and not held.
+        """Verifies that a file or any other bytes are signed as the policy demands. Needs no network. They are read
+        once and not held.
 
         Args:
             data: The path of a file (`str` or path object), the bytes themselves, or a binary file object.
@@ -592,8 +592,8 @@ class Verifier:
                 for the policy's threshold, with those in `bundle`.
             bundle: A sigstore bundle, or the JSON that cosign wrote before: a path or its content. A key in it is never
                 trusted.
-            digest_algorithm: The only hash that signatures may be over. By default each that the key's kind signs with, or
-                the one that a bundle names.
+            digest_algorithm: The only hash that signatures may be over. By default each that the key's kind signs with,
+                or the one that a bundle names.
             name: What the report and errors call it; by default the path.
             timeout: Seconds; looked at between two pieces.
 
@@ -652,8 +652,8 @@ class SignedBlob:
 
 @final
 class VerifiedBlob:
-    """A blob whose signatures satisfy the policy. Only `Verifier.verify_blob` and `verify_blob_digest` make one. Frozen,
-    and it pickles."""
+    """A blob whose signatures satisfy the policy. Only `Verifier.verify_blob` and `verify_blob_digest` make one.
+    Frozen, and it pickles."""
 
     @property
     def name(self) -> str:

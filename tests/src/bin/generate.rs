@@ -26,6 +26,7 @@ const SOURCES: &[&str] = &[
     "verify",
     "verification",
     "batch",
+    "blob",
 ];
 const WIDTH: usize = 120;
 
