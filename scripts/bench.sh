@@ -42,5 +42,6 @@ for peer in cosign2 cosign3; do
     printf '  %-40s %9d bytes\n' "real $peer" "$(stat -c %s "$program")"
 done
 python3 benches/processes.py
+python3 benches/blobs.py
 cargo bench --quiet --locked -p cosign-benches --bench core >target/bench-core.log
 python3 benches/figures.py
