@@ -6,4 +6,5 @@ pub mod log_server;
 pub mod oracle;
 pub mod oracle_registries;
 pub mod oracle_stack;
+pub mod reader;
 pub mod registry;

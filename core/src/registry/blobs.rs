@@ -10,7 +10,7 @@ use url::Url;
 
 use super::answer::{Answer, Whole, header_text};
 use super::limits;
-use super::manifests::check_stored;
+use super::manifests::{WEB_PAGE, check_stored, is_web_page};
 use super::request::{Ask, Target};
 use super::retry::{Failure, Resend};
 use super::transport::Transport;
@@ -169,6 +169,7 @@ impl Transport {
         let mut nothing = Whole::new(0);
         let answer = self.answer(&ask, &mut nothing, call).await?;
         match answer.status.as_u16() {
+            200 | 201 | 202 | 204 if is_web_page(&answer) => Err(ask.error(Code::Protocol, WEB_PAGE).into()),
             200 | 201 | 202 | 204 => Ok(check_stored(&ask, &answer, bytes)?),
             // The session is gone: another one may live longer.
             404 | 416 => Err(Failure::unsent(answer.error(&ask))),

@@ -3,8 +3,8 @@
 
 use std::time::SystemTime;
 
-use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
+use reqwest::{Method, StatusCode};
 
 use super::answer::{Answer, Whole, media_type};
 use super::limits;
@@ -111,6 +111,14 @@ pub(super) fn check_stored(ask: &Ask<'_>, answer: &Answer, bytes: &[u8]) -> Resu
     }
 }
 
+/// A success that the registry did not speak: a portal or proxy in front of it answers everything with "200" and a page
+/// of its own. Only 201 says that something was made, whatever stands below it.
+pub(super) fn is_web_page(answer: &Answer) -> bool {
+    answer.status != StatusCode::CREATED && media_type(&answer.headers) == "text/html"
+}
+
+pub(super) const WEB_PAGE: &str = "the answer is a web page; a proxy or login page may be in the way";
+
 /// Refuses media types that are no image, whoever serves them.
 fn check_type(ask: &Ask<'_>, media_type: &str) -> Result<()> {
     match media_type {
@@ -118,9 +126,7 @@ fn check_type(ask: &Ask<'_>, media_type: &str) -> Result<()> {
         | "application/vnd.docker.distribution.manifest.v1+prettyjws" => {
             Err(ask.error(Code::Protocol, "it is an image of schema 1, which has no trustworthy digest; push it again"))
         }
-        "text/html" => {
-            Err(ask.error(Code::Protocol, "the answer is a web page; a proxy or login page may be in the way"))
-        }
+        "text/html" => Err(ask.error(Code::Protocol, WEB_PAGE)),
         _ => Ok(()),
     }
 }
@@ -265,6 +271,9 @@ impl Transport {
         };
         if !matches!(answer.status.as_u16(), 200 | 201 | 202 | 204) {
             return Err(answer.error(&ask));
+        }
+        if is_web_page(&answer) {
+            return Ok(PutOutcome::Ambiguous(ask.error(Code::Protocol, WEB_PAGE)));
         }
         check_stored(&ask, &answer, bytes)?;
         let oci_subject = answer.headers.contains_key(OCI_SUBJECT);

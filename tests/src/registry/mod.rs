@@ -52,6 +52,7 @@ pub use faults::{Fault, RetryAfter};
 pub use hold::Hold;
 pub use log::{Mark, Seen, compare};
 use serve::Shared;
+pub use state::Snapshot;
 use state::{State, key};
 pub use switches::{Check, Delete, Immutable, Link, Listing, Quota, Referrers, Switches, Unreadable, Vendor};
 pub use tls::{Certificate, Credentials, Tls};
@@ -379,6 +380,23 @@ impl Registry {
     /// A blob.
     pub fn blob(&self, repository: &str, digest: &str) -> Option<Vec<u8>> {
         self.state().blobs.get(&key(repository, digest)).cloned()
+    }
+
+    /// Every manifest of a repository: digest, media type, bytes.
+    pub fn manifests(&self, repository: &str) -> Vec<(String, String, Vec<u8>)> {
+        let state = self.state();
+        let here = state.manifests.iter().filter(|((of, _), _)| of == repository);
+        here.map(|((_, digest), found)| (digest.clone(), found.media_type.clone(), found.bytes.clone())).collect()
+    }
+
+    /// What it holds now: blobs, manifests, tags.
+    pub fn snapshot(&self) -> Snapshot {
+        self.state().snapshot()
+    }
+
+    /// Holds that again and nothing else. Switches, rules and the log stay; what was late never comes.
+    pub fn restore(&self, then: &Snapshot) {
+        self.state().restore(then);
     }
 
     /// The tags of a repository, sorted.

@@ -15,6 +15,7 @@ pub(super) fn key(repository: &str, name: &str) -> Key {
     (repository.to_owned(), name.to_owned())
 }
 
+#[derive(Clone)]
 pub(super) struct Manifest {
     pub media_type: String,
     pub bytes: Vec<u8>,
@@ -27,6 +28,14 @@ struct Event {
     at: u64,
     tag: Key,
     there: bool,
+}
+
+/// What a registry holds at one moment.
+#[derive(Clone)]
+pub struct Snapshot {
+    blobs: HashMap<Key, Vec<u8>>,
+    manifests: BTreeMap<Key, Manifest>,
+    tags: BTreeMap<Key, String>,
 }
 
 /// A request that was answered before it had its effect.
@@ -57,6 +66,20 @@ pub(super) struct State {
 impl State {
     pub fn new(url: String, switches: Switches) -> State {
         State { url, switches, ..State::default() }
+    }
+
+    /// What it holds now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { blobs: self.blobs.clone(), manifests: self.manifests.clone(), tags: self.tags.clone() }
+    }
+
+    /// Holds that again, and nothing else: what is late never comes, uploads and tokens are forgotten.
+    pub fn restore(&mut self, then: &Snapshot) {
+        let Snapshot { blobs, manifests, tags } = then.clone();
+        let (url, switches, log) = (self.url.clone(), self.switches.clone(), std::mem::take(&mut self.log));
+        let (rules, counter) = (std::mem::take(&mut self.rules), self.counter);
+        let events = tags.keys().map(|tag| Event { at: 0, tag: tag.clone(), there: true }).collect();
+        *self = State { url, switches, log, rules, counter, blobs, manifests, tags, events, ..State::default() };
     }
 
     /// Notes a request, after what was due before it.

@@ -211,7 +211,7 @@ impl Machine {
                 });
                 Some(self.ask(Phase::Commit, vec![Request::PutBlob { bytes: config.into() }]))
             }
-            EntryState::Ambiguous if puts < TRIES => {
+            EntryState::Ambiguous(_) if puts < TRIES => {
                 let put = self.put_entry()?;
                 self.state = State::Committing;
                 Some(self.ask(Phase::Commit, vec![put]))

@@ -34,6 +34,7 @@ impl Machine {
         let own = self.own.as_mut()?;
         own.puts = own.puts.saturating_add(1);
         let refused = matches!(own.state, EntryState::Refused(_));
+        own.by_digest = refused;
         let entry = &own.entry;
         Some(Request::PutJournal {
             tag: (!untagged && !refused).then(|| self.place.entry_tag(&entry.name)),
@@ -79,9 +80,15 @@ impl Machine {
         if self.place.kind() == Kind::Image || self.tag_tried || self.closed.is_some() {
             return self.check();
         }
-        let again = self.own.as_ref().is_some_and(|own| match own.state {
-            EntryState::Refused(_) => own.puts < 2,
-            EntryState::Ambiguous => own.puts < TRIES,
+        let again = self.own.as_mut().is_some_and(|own| match &own.state {
+            EntryState::Refused(_) => !own.by_digest,
+            EntryState::Ambiguous(error) => {
+                // The index must not name what nobody knows to be there: under its digest it is stored, or that is the end.
+                if own.puts >= TRIES {
+                    own.state = EntryState::Refused(error.clone());
+                }
+                true
+            }
             _ => false,
         });
         if again {
@@ -112,8 +119,8 @@ impl Machine {
             }
             // A bundle's manifest by its digest, because its journal tag was refused: still without protection.
             Answer::Put(Put::Stored { .. }) => {}
-            Answer::Put(Put::Ambiguous(_) | Put::Unavailable(_)) | Answer::Failed(_) if tagged || referrers => {
-                own.state = EntryState::Ambiguous;
+            Answer::Put(Put::Ambiguous(e) | Put::Unavailable(e)) | Answer::Failed(e) if tagged || referrers => {
+                own.state = EntryState::Ambiguous(e);
             }
             Answer::Put(Put::Refused(e) | Put::Immutable(e) | Put::BlobUnknown(_, e)) => {
                 if bundle && !tagged {

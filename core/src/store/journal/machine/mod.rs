@@ -61,7 +61,7 @@ enum State {
 enum EntryState {
     NotWritten,
     Stored,
-    Ambiguous,
+    Ambiguous(Error),
     Refused(Error),
 }
 
@@ -70,6 +70,8 @@ struct Own {
     entry: Entry,
     state: EntryState,
     puts: usize,
+    /// It was sent without its journal tag.
+    by_digest: bool,
     seen: bool,
 }
 

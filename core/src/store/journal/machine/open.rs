@@ -149,7 +149,7 @@ impl Machine {
     }
 
     fn adopt(&mut self, entry: Entry) {
-        self.own = Some(Own { entry, state: EntryState::NotWritten, puts: 0, seen: false });
+        self.own = Some(Own { entry, state: EntryState::NotWritten, puts: 0, by_digest: false, seen: false });
     }
 
     fn time(&self) -> u32 {

@@ -18,7 +18,7 @@ impl Machine {
                 Request::PutJournal { .. },
                 Answer::Put(Put::Ambiguous(e) | Put::Unavailable(e)) | Answer::Failed(e),
             )) => {
-                own.state = EntryState::Ambiguous;
+                own.state = EntryState::Ambiguous(e.clone());
                 self.ambiguous = Some(e);
             }
             Some((
