@@ -191,6 +191,11 @@ registry() {
     eval "exec ${REGISTRY[1]}>&-"
     wait "$REGISTRY_PID" && echo "$checked answers"
 }
+# Each request of sign and verify fails in several ways: the codes, and what they claim.
+faults() {
+    cc -std=gnu99 -g -Wall -Wextra -Werror "$root/tests/c/faults.c" -pthread -o "$work/faults" $(flags) "$(rpath)" &&
+        "$work/faults" "$COSIGN_TEST_REGISTRY"
+}
 
 # Many images at once, and a registry that accepts connections and never answers.
 batches() {
@@ -262,6 +267,7 @@ step "the examples verify and refuse" examples_run
 step "a registry" registry
 step "batches" batches
 step "batches under AddressSanitizer" batches -fsanitize=address,undefined -fno-sanitize-recover=all
+step "a registry that fails" faults
 step "a moved tree, with CMake and pkg-config" moved_tree
 
 echo "$passed passed, $failed failed"
