@@ -157,6 +157,19 @@ impl Sandbox {
     }
 }
 
+/// What a Distribution registry is told besides where it stores and listens, in its own YAML.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// Members of `storage`, each line indented by two.
+    pub storage: String,
+    /// Members of `http`, each line indented by two.
+    pub http: String,
+    /// Whole sections.
+    pub sections: String,
+    /// Whether it writes down each request ([`Registry::log`]).
+    pub access_log: bool,
+}
+
 /// Debian's Distribution 2.8 on a free port of 127.0.0.1, storing files; stopped with the value.
 #[derive(Debug)]
 pub struct Registry {
@@ -166,50 +179,47 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Starts one and waits until it answers.
+    /// Starts an open one and waits until it answers.
     pub fn start() -> Registry {
+        Registry::with(&Setup::default())
+    }
+
+    /// Starts one that is set up so and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn with(setup: &Setup) -> Registry {
         // Another process may take the port between our probe and the server's bind: then another one is tried.
         for _ in 0..10 {
-            if let Some(registry) = Registry::try_start() {
-                return registry;
+            let dir = tempfile::tempdir().expect("a temporary folder");
+            let probe = TcpListener::bind("127.0.0.1:0").and_then(|probe| probe.local_addr()).expect("a free port");
+            if let Some(server) = serve(dir.path(), probe.port(), setup) {
+                return Registry { server, port: probe.port(), dir };
             }
         }
         panic!("docker-registry does not start");
     }
 
-    fn try_start() -> Option<Registry> {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|probe| probe.local_addr()).expect("a free port").port();
-        let config = dir.path().join("config.yml");
-        let text = format!(
-            "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  delete:\n    enabled: true\n  \
-             filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
-            dir.path().join("data").display()
-        );
-        fs::write(&config, text).expect("its configuration");
-        let log = fs::File::create(dir.path().join("log")).expect("its log");
-        let mut server = Command::new(tool("docker-registry"))
-            .arg("serve")
-            .arg(&config)
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("its log, twice"))
-            .stderr(log)
-            .spawn()
-            .expect("docker-registry runs");
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < deadline {
-            if server.try_wait().expect("the state of docker-registry").is_some() {
-                return None;
+    /// Stops it and starts it again, over the same files and at the same port, but set up so.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn restart(&mut self, setup: &Setup) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+        for _ in 0..50 {
+            if let Some(server) = serve(self.dir.path(), self.port, setup) {
+                self.server = server;
+                return;
             }
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Some(Registry { server, port, dir });
-            }
-            sleep(Duration::from_millis(20));
+            sleep(Duration::from_millis(100));
         }
-        let _ = server.kill();
-        let _ = server.wait();
-        None
+        panic!("docker-registry does not start again");
+    }
+
+    /// What it has written to its log.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
     /// `127.0.0.1:PORT`.
@@ -223,12 +233,55 @@ impl Registry {
         fs::read_to_string(self.dir.path().join(link)).ok()
     }
 
+    /// The tags of a repository, from the registry's own files.
+    pub fn tags(&self, repository: &str) -> Vec<String> {
+        let folder = format!("data/docker/registry/v2/repositories/{repository}/_manifests/tags");
+        let entries = fs::read_dir(self.dir.path().join(folder)).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
     /// The bytes stored for a digest.
     pub fn blob(&self, digest: &str) -> Vec<u8> {
         let hex = digest.strip_prefix("sha256:").expect("a sha256 digest");
         let path = format!("data/docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]);
         fs::read(self.dir.path().join(path)).unwrap_or_else(|error| panic!("the registry has no {digest}: {error}"))
     }
+}
+
+/// Starts the program; `None` when it ends at once, because somebody else has the port.
+fn serve(dir: &Path, port: u16, setup: &Setup) -> Option<Child> {
+    let config = dir.join("config.yml");
+    let Setup { storage, http, sections, access_log } = setup;
+    let (level, silent) = if *access_log { ("info", "false") } else { ("error", "true") };
+    let text = format!(
+        "version: 0.1\nlog:\n  level: {level}\n  accesslog:\n    disabled: {silent}\nstorage:\n  delete:\n    enabled: true\n  \
+         filesystem:\n    rootdirectory: {}\n{storage}http:\n  addr: 127.0.0.1:{port}\n{http}{sections}",
+        dir.join("data").display()
+    );
+    fs::write(&config, text).expect("its configuration");
+    let log = fs::File::create(dir.join("log")).expect("its log");
+    let mut server = Command::new(tool("docker-registry"))
+        .arg("serve")
+        .arg(&config)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("its log, twice"))
+        .stderr(log)
+        .spawn()
+        .expect("docker-registry runs");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < deadline {
+        if server.try_wait().expect("the state of docker-registry").is_some() {
+            return None;
+        }
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return Some(server);
+        }
+        sleep(Duration::from_millis(20));
+    }
+    let _ = server.kill();
+    let _ = server.wait();
+    None
 }
 
 impl Drop for Registry {

@@ -39,6 +39,10 @@ impl Client {
         call.check()?;
         let mut recipe = Recipe::new(self, key, options)?;
         let store = &*self.store(image, options.layout_tag.as_deref())?;
+        // Resolving the tag only reads, but its token may as well be the one that the writes need.
+        if let ImageRef::Registry(registry) = image {
+            self.transport()?.announce_push(registry.registry(), registry.repository());
+        }
 
         let root = store.image(call).await?;
         let (digest, layout_needs_name) = (root.digest.clone(), root.needs_name);
