@@ -13,8 +13,8 @@ use std::time::Duration;
 use cosign_core::blocking::Client;
 use cosign_core::store::Protection;
 use cosign_core::{
-    Call, Class, ClientOptions, Code, Error, Format, ImageRef, KeyAlgorithm, Policy, PrivateKey, SignOptions, Signed,
-    TriangulateOptions, VerifyOptions,
+    Call, Cancel, Class, ClientOptions, Code, Error, Format, ImageRef, KeyAlgorithm, Policy, PrivateKey, SignOptions,
+    Signed, TriangulateOptions, VerifyOptions,
 };
 use cosign_tests::reader::{self, Signatures};
 use cosign_tests::registry::{Auth, Fault, Referrers, Registry, RetryAfter, Seen, Snapshot};
@@ -559,4 +559,71 @@ fn a_name_is_resolved_rightly_or_not_at_all() {
     assert!(met > 200, "only {met} cases met their fault");
     let met = sweep(&setups, &faults(), triangulate_rightly, triangulates);
     assert!(met > 200, "only {met} cases met their fault");
+}
+
+/// Every request of an operation is stopped with all that follow, and never let go before the call has ended.
+fn stopped(setup: Setup, operation: fn(&World, &Call) -> Result<(), Error>) {
+    for by_deadline in [false, true] {
+        let world = World::new(setup);
+        let requests = world.trace(&|| drop(operation(&world, &Call::new()))).len();
+        assert!(requests >= 3);
+        for k in 0..requests {
+            world.restart();
+            let held = world.registry.hold_at("", k, usize::MAX);
+            let mark = world.registry.mark();
+            let cancel = Cancel::new();
+            let call = Call::new().with_cancel(cancel.clone());
+            let call = if by_deadline { call.with_timeout(PATIENCE) } else { call };
+            let outcome = std::thread::scope(|scope| {
+                let outcome = scope.spawn(|| operation(&world, &call));
+                if !by_deadline {
+                    held.wait_for(1);
+                    cancel.cancel();
+                }
+                outcome.join().unwrap()
+            });
+            let error = outcome.unwrap_err();
+            let expected = if by_deadline { Code::Timeout } else { Code::Cancelled };
+            assert_eq!(error.code(), expected, "{setup:?}, request {k}: {error}");
+            // Nothing is sent once the call has ended: the next request that comes is the test's own.
+            let sent = world.registry.since(mark).len();
+            assert!(sent <= requests, "{setup:?}, request {k}: {:#?}", world.registry.since(mark));
+            world.registry.heal();
+            world.client().resolve(&world.image, &Call::new()).unwrap();
+            let own = usize::from(!setup.later);
+            assert_eq!(world.registry.since(mark).len(), sent + own, "{:#?}", world.registry.since(mark));
+            // What the server was still holding takes effect after the end of the call, and breaks nothing.
+            held.release();
+            let count = world.verify(1, true, &Call::new());
+            assert!(!setup.later || count.unwrap() == setup.formats().len(), "{setup:?}, request {k}");
+            assert!(world.read().broken.is_empty(), "{setup:?}, request {k}");
+        }
+    }
+}
+
+#[test]
+fn cancel_and_deadline_end_a_signature_at_every_request() {
+    let sign: fn(&World, &Call) -> Result<(), Error> = |world, call| world.sign(call).map(drop);
+    std::thread::scope(|scope| {
+        for (format, referrers) in
+            [(Format::Both, false), (Format::Legacy, false), (Format::Legacy, true), (Format::Bundle, true)]
+        {
+            scope.spawn(move || stopped(Setup::new(format, referrers, true), sign));
+        }
+        scope.spawn(move || stopped(Setup::new(Format::Bundle, false, false), sign));
+    });
+}
+
+#[test]
+fn cancel_and_deadline_end_a_verification_at_every_request() {
+    let verify: fn(&World, &Call) -> Result<(), Error> = |world, call| match world.verify(3, true, call) {
+        // A stranger's verification reads everything there is.
+        Err(error) if error.code() == Code::NoSignatureMatches => Ok(()),
+        other => other.map(drop),
+    };
+    std::thread::scope(|scope| {
+        for (format, referrers) in [(Format::Both, false), (Format::Legacy, false), (Format::Both, true)] {
+            scope.spawn(move || stopped(Setup::new(format, referrers, true), verify));
+        }
+    });
 }

@@ -185,8 +185,8 @@ fn what_signers_said_to_be_stored_outlives_those_who_are_killed() {
             assert!(found || n < KILLED);
         }
         // Only ours wrote: the peers see every one of them, in the standard places.
-        for n in KILLED..SIGNERS {
-            let verify = ["verify", "--key", &pairs[n].public, "--insecure-ignore-tlog=true", &image];
+        for pair in &pairs[KILLED..] {
+            let verify = ["verify", "--key", &pair.public, "--insecure-ignore-tlog=true", &image];
             folder.run("cosign3", verify).success();
             if format == Format::Legacy {
                 folder.run("cosign2", verify).success();

