@@ -43,5 +43,6 @@ for peer in cosign2 cosign3; do
 done
 python3 benches/processes.py
 python3 benches/blobs.py
+cargo bench --quiet --locked -p cosign-benches --bench cancel
 cargo bench --quiet --locked -p cosign-benches --bench core >target/bench-core.log
 python3 benches/figures.py
