@@ -214,7 +214,6 @@ USAGE = [
     (["sign", "--key", "cosign.key", "--format=both", "--new-bundle-format", "x"], "contradict"),
     (["sign", "--key", "cosign.key", "--registry-client-cert=c.pem", "x"], "go together"),
     (["sign", "--key", "cosign.key", "--force-tlog", "--tlog-upload=false", "x"], "contradict"),
-    (["sign", "--key", "cosign.key", "--tlog-upload", "--rekor-url", "http://log.test", "oci:x"], "plain http"),
     (["sign", "--key", "cosign.key", "--tlog-upload", "--rekor-url", "log.test", "oci:x"], "is no URL"),
     (["verify", "--key", "cosign.pub", "--insecure-ignore-tlog=false", "x"], "give the log's public key"),
     (["sign", "--key", "cosign.key", "-r", "x"], "--recursive=true is not supported"),

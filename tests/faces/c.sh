@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # cosign.h and both libraries as a C program meets them: an installed prefix and two compilers, nothing else.
-# Needs COSIGN_PREFIX (what `make install` wrote), COSIGN_TEST_REGISTRY (the program cosign-test-registry), and clang in
+# Needs COSIGN_PREFIX (what `make install` wrote), COSIGN_TEST_REGISTRY and COSIGN_TEST_STACK (those programs), and clang in
 # PATH, below COSIGN_TOOLS or in the tools' cache.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 COSIGN_PREFIX=${COSIGN_PREFIX:-${COSIGN_STAGE:?COSIGN_PREFIX is to be the prefix of make install}}
-: "${COSIGN_TEST_REGISTRY:?the program cosign-test-registry}"
+: "${COSIGN_TEST_REGISTRY:?the program cosign-test-registry}" "${COSIGN_TEST_STACK:?the program cosign-test-stack}"
 cache=${COSIGN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/libcosign}
 export PATH=${COSIGN_TOOLS:+$COSIGN_TOOLS:}$PATH:$cache/bin
 export PKG_CONFIG_PATH=$COSIGN_PREFIX/lib/pkgconfig
@@ -197,6 +197,26 @@ faults() {
         "$work/faults" "$COSIGN_TEST_REGISTRY"
 }
 
+# A real transparency log: a demand that is met, one that is not, a silent log.
+transparency_log() {
+    cc -std=c99 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all "$root/tests/c/tlog.c" \
+        -o "$work/tlog" $(flags) "$(rpath)" || return 1
+    local host line found
+    local -A stack
+    coproc LOGGED { "$COSIGN_TEST_REGISTRY"; }
+    read -r _ host <&"${LOGGED[0]}" && echo '{"add_image": {"repository": "logged", "tag": "v1"}}' >&"${LOGGED[1]}" || return 1
+    mkfifo "$work/stack.in" && "$COSIGN_TEST_STACK" <"$work/stack.in" >"$work/stack.out" &
+    exec 7>"$work/stack.in"
+    until grep -q '^$' "$work/stack.out"; do sleep 0.1; done
+    while IFS== read -r line found; do [[ -z $line ]] || stack[$line]=$found; done <"$work/stack.out"
+    found=$("$work/tlog" "$host/logged:v1" "${stack[STACK_REKOR1]}" "${stack[STACK_REKOR1_PUB]}" "${stack[STACK_TRUSTED_ROOT]}")
+    exec 7>&-
+    eval "exec ${LOGGED[1]}>&-"
+    wait
+    line='silent POLICY_EMPTY NO_SIGNATURE_MATCHES NETWORK uploaded OK+log OK+log OK+log failed '
+    [[ $found == "$line" ]] || { echo "$found, expected $line"; return 1; }
+}
+
 # Many images at once, and a registry that accepts connections and never answers.
 batches() {
     fresh signed && fresh other && "$work/keys" "oci:$work/signed:v1" "$work/right.pub" || return 1
@@ -265,6 +285,7 @@ for compiler in gcc clang; do
 done
 step "the examples verify and refuse" examples_run
 step "a registry" registry
+step "a transparency log" transparency_log
 step "batches" batches
 step "batches under AddressSanitizer" batches -fsanitize=address,undefined -fno-sanitize-recover=all
 step "a registry that fails" faults

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The Go package against an installed library: vet, race detector, cgo's pointer checks, the static archive, vendoring.
-# Needs COSIGN_PREFIX (what `make install` wrote) and COSIGN_TEST_REGISTRY (the program cosign-test-registry).
+# Needs COSIGN_PREFIX (what `make install` wrote), COSIGN_TEST_REGISTRY and COSIGN_TEST_STACK (those programs).
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 COSIGN_PREFIX=${COSIGN_PREFIX:-${COSIGN_STAGE:?COSIGN_PREFIX is to be the prefix of make install}}

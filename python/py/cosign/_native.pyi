@@ -784,9 +784,17 @@ def _restore_client(
     layouts: bool,
     reach: tuple[Any, ...],
 ) -> Client: ...
-def _restore_policy(keys: Iterable[PublicKey], annotations: Mapping[str, str], threshold: int) -> Policy: ...
+def _restore_policy(
+    keys: Iterable[PublicKey],
+    annotations: Mapping[str, str],
+    threshold: int,
+    tlog: bool,
+    logs: Sequence[tuple[bytes, bytes, int, int | None]],
+) -> Policy: ...
 def _restore_public_key(der: bytes) -> PublicKey: ...
-def _restore_signature(format: str, payload: bytes, key_fingerprint: str, annotations: str) -> VerifiedSignature: ...
+def _restore_signature(
+    format: str, payload: bytes, key_fingerprint: str, annotations: str, log: str | None
+) -> VerifiedSignature: ...
 def _restore_signed(
     image: str,
     digest: str,
@@ -797,12 +805,15 @@ def _restore_signed(
     reason: str | None,
     signatures: tuple[StoredSignature, ...],
     layout_needs_name: bool,
+    tlog: str,
     json: str,
 ) -> SignedImage: ...
 def _restore_signed_blob(
     signature: bytes, digest: str, key_fingerprint: str, bundle: bytes, old_bundle: bytes
 ) -> SignedBlob: ...
-def _restore_stored(format: str, place: str, added: bool, status: str, reason: str | None) -> StoredSignature: ...
+def _restore_stored(
+    format: str, place: str, added: bool, status: str, reason: str | None, log: str | None
+) -> StoredSignature: ...
 def _restore_verified(
     image: str,
     digest: str,
