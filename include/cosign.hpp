@@ -356,6 +356,13 @@ class sign_options {
   }
   sign_options &&tag_suffix(const std::string &suffix) && { return std::move(tag_suffix(suffix)); }
 
+  /// Whether everything that an index leads to is signed as well, each image for itself.
+  sign_options &recursive(bool on) & {
+    cosign_sign_options_set_recursive(handle_.get(), on ? 1 : 0);
+    return *this;
+  }
+  sign_options &&recursive(bool on) && { return std::move(recursive(on)); }
+
   /// Whether the signature goes to the transparency log: "never" (the default), "public" (if everybody may read the image)
   /// or "always".
   sign_options &tlog(const std::string &when) & {
@@ -569,8 +576,11 @@ class signed_image {
   /// Whether the image's entry in its layout has no name, which some tools need beside a signature.
   [[nodiscard]] bool layout_needs_name() const noexcept { return cosign_signed_layout_needs_name(get()) != 0; }
 
-  /// How many signatures there are: one for each format. An index that is not below throws std::out_of_range.
+  /// How many signatures there are: one for each format; signed recursively, for each image, the index's first. An index
+  /// that is not below throws std::out_of_range.
   [[nodiscard]] std::size_t count() const noexcept { return cosign_signed_count(get()); }
+  /// The image that it is of, pinned.
+  [[nodiscard]] std::string reference(std::size_t index) const { return cosign_signed_reference_at(get(), at(index)); }
   /// "legacy" or "bundle".
   [[nodiscard]] std::string format(std::size_t index) const { return cosign_signed_format_at(get(), at(index)); }
   /// Where it is.

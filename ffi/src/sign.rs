@@ -177,6 +177,23 @@ pub unsafe extern "C" fn cosign_sign_options_set_tag_suffix(options: *mut cosign
     })
 }
 
+/// Whether everything that an index leads to is signed as well, each image for itself; it is not by default. At most 1,000
+/// images, four levels deep. One thread at a time.
+/// @param options    required; NULL does nothing
+/// @param recursive  0: the index alone; anything else: all of them. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_sign_options_set_recursive(options: *mut cosign_sign_options, recursive: i32) {
+    boundary!((), {
+        // SAFETY: rules 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_sign_options_set_recursive", |options| {
+                options.recursive = recursive != 0;
+                Ok(())
+            });
+        }
+    })
+}
+
 /// Whether the signature goes to the transparency log of the client, which tells everybody that it was made, by whom and of
 /// what digest. The JSON of the result says what came of it. One thread at a time.
 /// @param options  required; NULL does nothing

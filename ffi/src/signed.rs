@@ -36,6 +36,7 @@ struct Stored {
 }
 
 struct StoredState {
+    reference: CString,
     format: CString,
     place: CString,
     stored: Stored,
@@ -53,6 +54,7 @@ impl Stored {
 impl SignedState {
     pub(crate) fn new(signed: &Signed) -> SignedState {
         let signatures = signed.signatures().iter().map(|signature| StoredState {
+            reference: c_string(&signature.reference),
             format: c_string(signature.format.name()),
             place: c_string(&signature.added.place),
             stored: Stored::new(&signature.added.protection, signature.added.added),
@@ -155,7 +157,8 @@ pub unsafe extern "C" fn cosign_signed_layout_needs_name(result: *const cosign_s
     })
 }
 
-/// How many signatures there are: one for each format. Thread-safe.
+/// How many signatures there are: one for each format; with cosign_sign_options_set_recursive for each format and image,
+/// those of the index first. Thread-safe.
 /// @param result  the result; NULL gives 0
 /// @return the number. @since 0.1
 #[unsafe(no_mangle)]
@@ -164,6 +167,16 @@ pub unsafe extern "C" fn cosign_signed_count(result: *const cosign_signed) -> us
         // SAFETY: rule 3 of the ABI.
         unsafe { handle::peek(result) }.map_or(0, |signed| signed.signatures.len())
     })
+}
+
+/// The image that one signature is of, pinned: the one that was named, or one that its index leads to. Thread-safe.
+/// @param result  the result; NULL gives ""
+/// @param index   from 0; at or above cosign_signed_count gives ""
+/// @return the text, never NULL; borrowed from `result`. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_signed_reference_at(result: *const cosign_signed, index: usize) -> *const c_char {
+    // SAFETY: rule 3 of the ABI.
+    unsafe { text_at(result, index, |signature| &signature.reference) }
 }
 
 /// The format of one signature: "legacy" or "bundle". Thread-safe.

@@ -37,7 +37,7 @@ impl Signer {
 
     #[pyo3(signature = (
         image, *, format = "legacy", journal = true, annotations = None, identity = None, docker_media_types = false,
-        layout_tag = None, tag_suffix = None, tlog = "never", timeout = None
+        layout_tag = None, tag_suffix = None, recursive = false, tlog = "never", timeout = None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn sign_image(
@@ -51,6 +51,7 @@ impl Signer {
         docker_media_types: bool,
         layout_tag: Option<String>,
         tag_suffix: Option<String>,
+        recursive: bool,
         tlog: &str,
         timeout: Option<f64>,
     ) -> PyResult<SignedImage> {
@@ -69,7 +70,7 @@ impl Signer {
             docker_media_types,
             layout_tag,
             tag_suffix,
-            recursive: false,
+            recursive,
             tlog,
         };
         let key = self.key.get().key(py)?;
@@ -81,6 +82,7 @@ impl Signer {
         let signatures = signed.signatures().iter().map(|signature| {
             let (added, protection) = (&signature.added, &signature.added.protection);
             let stored = StoredSignature {
+                reference: signature.reference.clone(),
                 format: signature.format.name().to_owned(),
                 place: added.place.clone(),
                 added: added.added,
@@ -132,6 +134,8 @@ impl Signer {
 #[derive(PartialEq, Eq, Hash)]
 pub struct StoredSignature {
     #[pyo3(get)]
+    reference: String,
+    #[pyo3(get)]
     format: String,
     #[pyo3(get)]
     place: String,
@@ -156,7 +160,7 @@ impl StoredSignature {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let state = (&self.format, &self.place, self.added, &self.status, &self.reason, &self.log);
+        let state = (&self.reference, &self.format, &self.place, self.added, &self.status, &self.reason, &self.log);
         Ok((py.import("cosign._native")?.getattr("_restore_stored")?, state.into_pyobject(py)?))
     }
 }
@@ -237,6 +241,7 @@ impl SignedImage {
 
 #[pyfunction]
 pub fn _restore_stored(
+    reference: String,
     format: String,
     place: String,
     added: bool,
@@ -244,7 +249,7 @@ pub fn _restore_stored(
     reason: Option<String>,
     log: Option<String>,
 ) -> StoredSignature {
-    StoredSignature { format, place, added, status, reason, log }
+    StoredSignature { reference, format, place, added, status, reason, log }
 }
 
 #[pyfunction]

@@ -169,6 +169,46 @@ static void signing_says_where_each_signature_is_and_how_it_is_stored(void)
     cosign_private_key_free(key);
 }
 
+/* An index that leads to the image of the layout, put there as a blob that only its digest names. */
+static void an_index_is_signed_with_what_it_leads_to(void)
+{
+    static const char hex[] = "a5eddf3be3317ac178e8c247c469f1892d203c489e428be2bff0edc71acb873f";
+    static const char text[] =
+        "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"manifests\":[{\"mediaType\":"
+        "\"application/vnd.oci.image.manifest.v1+json\",\"digest\":"
+        "\"sha256:ea9afc656d4fdc1d3b6adcc5e9e0afe2f52bf239f37ecd2d0e40628a78614c82\",\"size\":499}]}";
+    cosign_private_key *key = new_key();
+    cosign_policy *policy = policy_for(key);
+    cosign_client *client = new_client();
+    cosign_sign_options *options = cosign_sign_options_new();
+    cosign_signed *done = NULL;
+    cosign_verification *proof = NULL;
+    char path[5000], at[5000];
+    int folder = (int)(strrchr(image, ':') - image) - 4;
+    FILE *blob;
+    snprintf(path, sizeof path, "%.*s/blobs/sha256/%s", folder, image + 4, hex);
+    snprintf(at, sizeof at, "oci:%.*s@sha256:%s", folder, image + 4, hex);
+    blob = fopen(path, "w");
+    EXPECT(blob && fwrite(text, 1, sizeof text - 1, blob) == sizeof text - 1 && fclose(blob) == 0);
+    EXPECT(cosign_sign_image(client, at, key, options, NULL, &done, NULL) == COSIGN_OK);
+    EXPECT(cosign_signed_count(done) == 1 && same(cosign_signed_reference_at(done, 0), at));
+    cosign_signed_free(done), done = NULL;
+    EXPECT(cosign_verify_image(client, image, policy, NULL, &proof, NULL) == COSIGN_ERR_NO_SIGNATURE_MATCHES);
+    cosign_sign_options_set_recursive(options, 1);
+    EXPECT(cosign_sign_image(client, at, key, options, NULL, &done, NULL) == COSIGN_OK);
+    EXPECT(cosign_signed_count(done) == 2 && same(cosign_signed_reference(done), at));
+    EXPECT(same(cosign_signed_reference_at(done, 0), at) && cosign_signed_added_at(done, 0) == 0);
+    EXPECT(strstr(cosign_signed_reference_at(done, 1), "@sha256:ea9afc65") != NULL && cosign_signed_added_at(done, 1) == 1);
+    EXPECT(same(cosign_signed_reference_at(done, 2), ""));
+    EXPECT(cosign_verify_image(client, image, policy, NULL, &proof, NULL) == COSIGN_OK);
+    cosign_verification_free(proof);
+    cosign_signed_free(done);
+    cosign_sign_options_free(options);
+    cosign_policy_free(policy);
+    cosign_client_free(client);
+    cosign_private_key_free(key);
+}
+
 static cosign_code verify_format(cosign_client *client, cosign_policy *policy, const char *format, const char *found)
 {
     cosign_verify_options *options = cosign_verify_options_new();
@@ -1084,6 +1124,7 @@ int main(int argc, char **argv)
     RUN(codes_have_names);
     RUN(a_layout_is_signed_and_verified_without_a_thread);
     RUN(signing_says_where_each_signature_is_and_how_it_is_stored);
+    RUN(an_index_is_signed_with_what_it_leads_to);
     RUN(each_format_is_written_and_asked_for_alone);
     RUN(signing_options_reach_what_is_written);
     RUN(the_environment_counts_only_when_asked);

@@ -156,6 +156,21 @@ int main(int argc, char **argv) {
     CHECK(code_of([&] { client.sign(at, key, cosign::sign_options().format("tag")); }) == COSIGN_ERR_ARGUMENT);
   });
 
+  test("an index is signed with what it leads to", [] {
+    // A blob that only its digest names.
+    const std::string hex = "a5eddf3be3317ac178e8c247c469f1892d203c489e428be2bff0edc71acb873f";
+    std::string at = image(), folder = at.substr(4, at.size() - 7), index = "oci:" + folder + "@sha256:" + hex;
+    std::ofstream(folder + "/blobs/sha256/" + hex)
+        << R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":)"
+        << R"("application/vnd.oci.image.manifest.v1+json","digest":")" << digest << R"(","size":499}]})";
+    auto key = cosign::private_key::generate();
+    cosign::client client;
+    auto done = client.sign(index, key, cosign::sign_options().recursive(true));
+    CHECK(done.count() == 2 && done.reference(0) == index && done.reference(0) == done.reference());
+    CHECK(done.reference(1) == "oci:" + folder + "@" + digest);
+    CHECK(client.verify(at, accepting(key)).count() == 1 && client.verify(index, accepting(key)).count() == 1);
+  });
+
   test("options reach what is written and what is asked for", [] {
     std::string at = image();
     auto key = cosign::private_key::generate();

@@ -192,6 +192,8 @@ type SignOptions struct {
 	LayoutTag string
 	// TagSuffix is ".sig" unless another is named; ".cosign" in 2021.
 	TagSuffix string
+	// Recursive signs everything that an index leads to as well, each image for itself.
+	Recursive bool
 	// Tlog is TlogNever unless another is named. The JSON of the result says what came of it.
 	Tlog string
 }
@@ -227,6 +229,9 @@ func (options *SignOptions) apply(o *C.cosign_sign_options) error {
 	if options.DockerMediaTypes {
 		C.cosign_sign_options_set_docker_media_types(o, 1)
 	}
+	if options.Recursive {
+		C.cosign_sign_options_set_recursive(o, 1)
+	}
 	return nil
 }
 
@@ -244,6 +249,8 @@ const (
 
 // StoredSignature is one signature that was stored.
 type StoredSignature struct {
+	// Reference is the image that it is of, pinned: the one that was named, or one that its index leads to.
+	Reference string
 	// Format is FormatLegacy or FormatBundle.
 	Format string
 	// Place is where it is.
@@ -266,7 +273,7 @@ type Signed struct {
 	Added bool
 	// LayoutNeedsName says that the image has no name in its layout, which some tools need beside a signature.
 	LayoutNeedsName bool
-	// Signatures are one for each format.
+	// Signatures are one for each format; signed recursively, for each image, the index's first.
 	Signatures []StoredSignature
 	// JSON holds all of it.
 	JSON string
@@ -312,11 +319,12 @@ func newSigned(s *C.cosign_signed) *Signed {
 	}
 	for i := C.size_t(0); i < C.cosign_signed_count(s); i++ {
 		signed.Signatures = append(signed.Signatures, StoredSignature{
-			Format: C.GoString(C.cosign_signed_format_at(s, i)),
-			Place:  C.GoString(C.cosign_signed_place_at(s, i)),
-			Added:  C.cosign_signed_added_at(s, i) != 0,
-			Status: Status(C.GoString(C.cosign_signed_status_at(s, i))),
-			Reason: C.GoString(C.cosign_signed_reason_at(s, i)),
+			Reference: C.GoString(C.cosign_signed_reference_at(s, i)),
+			Format:    C.GoString(C.cosign_signed_format_at(s, i)),
+			Place:     C.GoString(C.cosign_signed_place_at(s, i)),
+			Added:     C.cosign_signed_added_at(s, i) != 0,
+			Status:    Status(C.GoString(C.cosign_signed_status_at(s, i))),
+			Reason:    C.GoString(C.cosign_signed_reason_at(s, i)),
 		})
 	}
 	return signed

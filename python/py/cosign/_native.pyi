@@ -377,6 +377,7 @@ class Signer:
         docker_media_types: bool = False,
         layout_tag: str | None = None,
         tag_suffix: str | None = None,
+        recursive: bool = False,
         tlog: Literal["never", "public", "always"] = "never",
         timeout: float | None = None,
     ) -> SignedImage:
@@ -392,14 +393,15 @@ class Signer:
             docker_media_types: Writes a new signature image with Docker's media types.
             layout_tag: In a layout, names the image's entry in the same write.
             tag_suffix: Instead of `.sig`.
+            recursive: For an index: signs everything that it leads to as well, each image for itself.
             tlog: `public` adds the signature to the transparency log of the client if everybody may read the image,
                 `always` in any case; `SignedImage.tlog` says what came of it.
             timeout: Seconds for the whole call; `None` uses the client's.
 
         Raises:
             ImageNotFound: There is no such image.
-            RegistryError: It could not be read or the signature could not be stored. With `format="both"` one of
-                them may be: the message says which.
+            RegistryError: It could not be read or the signature could not be stored. With `format="both"` or
+                `recursive` others may be: the message says which failed, `details["signatures"]` what became of each.
         """
 
     def sign_blob(
@@ -437,6 +439,10 @@ class Signer:
 @final
 class StoredSignature:
     """One signature and how it is stored. Frozen, comparable, and it pickles."""
+
+    @property
+    def reference(self) -> str:
+        """The image that it is of, pinned: the one that was named, or one that its index leads to."""
 
     @property
     def format(self) -> str:
@@ -491,7 +497,7 @@ class SignedImage:
 
     @property
     def signatures(self) -> tuple[StoredSignature, ...]:
-        """The signatures: one for each format."""
+        """The signatures: one for each format; signed recursively, for each image, the index's first."""
 
     @property
     def status(self) -> str:
@@ -812,7 +818,7 @@ def _restore_signed_blob(
     signature: bytes, digest: str, key_fingerprint: str, bundle: bytes, old_bundle: bytes
 ) -> SignedBlob: ...
 def _restore_stored(
-    format: str, place: str, added: bool, status: str, reason: str | None, log: str | None
+    reference: str, format: str, place: str, added: bool, status: str, reason: str | None, log: str | None
 ) -> StoredSignature: ...
 def _restore_verified(
     image: str,

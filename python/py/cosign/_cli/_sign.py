@@ -33,7 +33,7 @@ def sign(arguments: list[str]) -> int:
     parser.text("--key", help="the private key")
     parser.many("-a", "--annotations", help="key=value to sign along with the image")
     parser.text("--sign-container-identity", help="the name to sign for instead of the image's own")
-    parser.switch("-r", "--recursive", help="must be false so far: an index is signed as one image")
+    parser.switch("-r", "--recursive", help="sign every image that an index leads to as well")
     format_flags(
         parser, "legacy (default; cosign 1 to 3, skopeo and podman read it), bundle (cosign 3 writes it) or both"
     )
@@ -50,7 +50,6 @@ def sign(arguments: list[str]) -> int:
     registry_flags(parser)
     options = parser.read(arguments)
     format = wanted_format(options)
-    only_bool(options, "--recursive", False, "only the image itself is signed yet")
     only_bool(options, "--upload", True, "signatures are always stored with the image")
     only_bool(options, "--use-signing-config", False, "signing configurations are not read yet")
     tlog = wanted_upload(options)
@@ -74,6 +73,7 @@ def sign(arguments: list[str]) -> int:
                 docker_media_types=docker,
                 layout_tag=options.layout_tag,
                 tag_suffix=options.tag_suffix,
+                recursive=bool(options.recursive),
                 tlog=tlog,
                 timeout=duration(options.timeout),
             )
@@ -93,7 +93,7 @@ def sign(arguments: list[str]) -> int:
 
 def _is_found_by_all(signature: cosign.StoredSignature) -> bool:
     """Says what is to be known of where the signature is, and whether every tool finds it."""
-    what = f"the {signature.format} signature"
+    what = f"the {signature.format} signature of {signature.reference}"
     if signature.status == "stored":
         return True
     if signature.status == "stored_unprotected":
