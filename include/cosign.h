@@ -795,6 +795,16 @@ COSIGN_API void cosign_sign_options_set_layout_tag(cosign_sign_options *options,
 COSIGN_API void cosign_sign_options_set_tag_suffix(cosign_sign_options *options, const char *suffix);
 
 /**
+ * Whether everything that an index leads to is signed as well, each image for itself; it is not by default. At most 1,000
+ * images, four levels deep. One thread at a time.
+ * @param options    required; NULL does nothing
+ * @param recursive  0: the index alone; anything else: all of them. @since 0.1
+ */
+COSIGN_API
+void cosign_sign_options_set_recursive(cosign_sign_options *options,
+                                       int32_t recursive);
+
+/**
  * Whether the signature goes to the transparency log of the client, which tells everybody that it was made, by whom and of
  * what digest. The JSON of the result says what came of it. One thread at a time.
  * @param options  required; NULL does nothing
@@ -884,6 +894,14 @@ COSIGN_API int32_t cosign_signed_layout_needs_name(const cosign_signed *result);
  * @return the number. @since 0.1
  */
 COSIGN_API size_t cosign_signed_count(const cosign_signed *result);
+
+/**
+ * The image that one signature is of, pinned: the one that was named, or one that its index leads to. Thread-safe.
+ * @param result  the result; NULL gives ""
+ * @param index   from 0; at or above cosign_signed_count gives ""
+ * @return the text, never NULL; borrowed from `result`. @since 0.1
+ */
+COSIGN_API const char *cosign_signed_reference_at(const cosign_signed *result, size_t index);
 
 /**
  * The format of one signature: "legacy" or "bundle". Thread-safe.

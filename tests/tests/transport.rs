@@ -230,15 +230,62 @@ fn a_blob_goes_along_with_the_first_request_where_that_is_taken() {
 }
 
 #[test]
-fn an_upload_that_fails_begins_anew() {
-    for fault in [Fault::Close, Fault::error(500, "UNKNOWN"), Fault::error(404, "BLOB_UPLOAD_UNKNOWN")] {
+fn an_upload_that_fails_is_given_up_and_begins_anew() {
+    // Where the registry says that the session is gone, there is nothing to give up.
+    for (fault, given_up) in
+        [(Fault::Close, true), (Fault::error(500, "UNKNOWN"), true), (Fault::error(404, "BLOB_UPLOAD_UNKNOWN"), false)]
+    {
         let registry = Registry::start();
         registry.fault_at("PUT", 0, 1, fault);
         let put = open();
         block(put.put_blob(&registry.host(), "team/app", &Digest::sha256(b"x"), b"x", &Call::new())).unwrap();
-        let methods: Vec<_> = registry.seen().into_iter().map(|seen| seen.method).collect();
-        assert_eq!(methods, ["POST", "PUT", "POST", "PUT"]);
+        let lines: Vec<_> = registry.seen().iter().map(|seen| format!("{} {}", seen.method, seen.path())).collect();
+        let (base, first) = ("/v2/team/app/blobs/uploads/", "/v2/team/app/blobs/uploads/upload-1");
+        let mut expected = vec![format!("POST {base}"), format!("PUT {first}")];
+        expected.extend(given_up.then(|| format!("DELETE {first}")));
+        expected.extend([format!("POST {base}"), format!("PUT {base}upload-2")]);
+        assert_eq!(lines, expected);
     }
+}
+
+#[test]
+fn a_cancelled_upload_is_given_up_without_waiting_for_the_answer() {
+    let registry = Registry::start();
+    // Neither the upload nor the DELETE is ever answered.
+    let (put, delete) = (registry.hold("PUT"), registry.hold("DELETE"));
+    let (host, transport, cancel) = (registry.host(), open(), Cancel::new());
+    let call = Call::new().with_cancel(cancel.clone());
+    std::thread::scope(|scope| {
+        let digest = Digest::sha256(b"x");
+        let upload = scope.spawn(|| block(transport.put_blob(&host, "team/app", &digest, b"x", &call)));
+        while !registry.seen().iter().any(|seen| seen.method == "PUT") {
+            std::thread::yield_now();
+        }
+        cancel.cancel();
+        assert_eq!(upload.join().unwrap().unwrap_err().code(), Code::Cancelled);
+    });
+    drop((put, delete));
+    let methods: Vec<_> = registry.seen().into_iter().map(|seen| seen.method).collect();
+    assert_eq!(methods, ["POST", "PUT", "DELETE"]);
+}
+
+#[test]
+fn giving_up_an_upload_elsewhere_takes_no_credentials_there() {
+    let elsewhere = Registry::start();
+    let registry = Registry::with(Options {
+        auth: Auth::Basic("ann".into(), "pw".into()),
+        upload_location: Some(format!("{}{{path}}", elsewhere.url())),
+        ..Options::default()
+    });
+    elsewhere.fault("PUT", Fault::error(403, "DENIED"));
+    let ann = Credential::Basic { user: "ann".into(), password: "pw".to_owned().into() };
+    let transport = quick(TransportOptions { auth: vec![(registry.host(), ann)], ..TransportOptions::default() });
+    let put = block(transport.put_blob(&registry.host(), "team/app", &Digest::sha256(b"x"), b"x", &Call::new()));
+    assert!(put.is_err());
+    let seen = elsewhere.seen();
+    let methods: Vec<_> = seen.iter().map(|seen| seen.method.as_str()).collect();
+    assert_eq!(methods, ["PUT", "DELETE"]);
+    assert!(seen.iter().all(|seen| seen.authorization().is_none()));
 }
 
 #[test]

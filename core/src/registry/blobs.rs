@@ -3,6 +3,9 @@
 //! A registry may take a blob with the request that opens its upload (distribution-spec, "Single POST"). One that does
 //! not answers 202 and where to continue, so trying costs no request, only the bytes a second time; and only once, since
 //! the answer is remembered (`capabilities.rs`).
+//!
+//! An upload that was opened and came to nothing is given up with a DELETE, so that the registry need not keep it until it
+//! expires. Nobody waits for what becomes of that.
 
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, LOCATION};
@@ -11,7 +14,7 @@ use url::Url;
 use super::answer::{Answer, Whole, header_text};
 use super::limits;
 use super::manifests::{WEB_PAGE, check_stored, is_web_page};
-use super::request::{Ask, Target};
+use super::request::{Ask, Scope, Target};
 use super::retry::{Failure, Resend};
 use super::transport::Transport;
 use crate::call::Call;
@@ -161,7 +164,36 @@ impl Transport {
         bytes: &[u8],
         call: &Call,
     ) -> std::result::Result<(), Failure> {
-        let mut to = upload.to;
+        let filled = self.put_into(host, repository, &upload, digest, bytes, call).await;
+        // Where the session is gone there is nothing to give up.
+        if filled.as_ref().is_err_and(|failure| !matches!(failure.error.status(), Some(404 | 416))) {
+            self.abandon_upload(host, repository, upload).await;
+        }
+        filled
+    }
+
+    /// Gives up an upload that will not be filled: tells the registry, as far as that can be said in a moment. The call it
+    /// belonged to may have been cancelled, so this has a bound of its own; whether it succeeds changes nothing. As every
+    /// request it carries credentials only to the registry's own origin.
+    pub async fn abandon_upload(&self, host: &str, repository: &str, upload: Upload) {
+        let call = Call::new().with_timeout(limits::ABANDON);
+        let mut ask = Ask::new(Method::DELETE, host, repository, String::new(), "DELETE upload".to_owned());
+        // The token that opened it; another one would have to be asked for.
+        (ask.target, ask.scope, ask.resend) = (Target::Url(upload.to), Scope::PullPush, Resend::Never);
+        let mut nothing = Whole::new(0);
+        let _ = self.answer(&ask, &mut nothing, &call).await;
+    }
+
+    async fn put_into(
+        &self,
+        host: &str,
+        repository: &str,
+        upload: &Upload,
+        digest: &Digest,
+        bytes: &[u8],
+        call: &Call,
+    ) -> std::result::Result<(), Failure> {
+        let mut to = upload.to.clone();
         to.query_pairs_mut().append_pair("digest", &digest.to_string());
         let mut ask = Ask::new(Method::PUT, host, repository, String::new(), format!("PUT blob {digest}"));
         (ask.target, ask.body, ask.resend) = (Target::Url(to), Some(bytes), Resend::Never);

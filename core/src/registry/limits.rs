@@ -77,6 +77,8 @@ pub const OCI_CLIENT_STEP: Duration = Duration::from_secs(30);
 /// One upload through somebody else's client: up to three requests.
 #[cfg(feature = "oci-client")]
 pub const OCI_CLIENT_UPLOAD: Duration = Duration::from_secs(90);
+/// How long an error waits for the DELETE of an upload that came to nothing: to send it, not to hear of it.
+pub const ABANDON: Duration = Duration::from_millis(30);
 /// A call that brings no deadline of its own.
 pub const WHOLE_CALL: Duration = Duration::from_secs(180);
 /// How long a cancel may stay unseen while waiting.
