@@ -889,7 +889,8 @@ COSIGN_API int32_t cosign_signed_added(const cosign_signed *result);
 COSIGN_API int32_t cosign_signed_layout_needs_name(const cosign_signed *result);
 
 /**
- * How many signatures there are: one for each format. Thread-safe.
+ * How many signatures there are: one for each format; with cosign_sign_options_set_recursive for each format and image,
+ * those of the index first. Thread-safe.
  * @param result  the result; NULL gives 0
  * @return the number. @since 0.1
  */
