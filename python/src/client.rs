@@ -119,6 +119,11 @@ impl Inner {
         self.client.get(|| cosign_core::Client::new(self.config.options()?)).cloned()
     }
 
+    /// What one image of a batch may take: its own timeout, else the client's.
+    pub fn image_timeout(&self, timeout: Option<f64>) -> Option<f64> {
+        timeout.or(self.config.timeout)
+    }
+
     /// The bounds of one call: its own timeout, else the client's.
     pub fn call(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Call> {
         runtime::call(py, timeout.or(self.config.timeout))

@@ -3,6 +3,7 @@
 //! Each method reads its Python arguments, lets go of the interpreter, calls one function of the core, and turns the
 //! answer or the error back into Python. Nothing here decides anything about signatures.
 
+mod batch;
 mod blobs;
 mod client;
 mod errors;
@@ -18,6 +19,8 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use super::batch::{_restore_batch_result, Batch, BatchResult};
     #[pymodule_export]
     use super::blobs::{_restore_signed_blob, _restore_verified_blob, SignedBlob, VerifiedBlob};
     #[pymodule_export]

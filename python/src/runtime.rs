@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use cosign_core::{Call, Cancel, Code, Error, Result};
 use pyo3::prelude::*;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::errors::raise;
 
 /// How often a waiting main thread looks for signals.
-const TICK: Duration = Duration::from_millis(50);
+pub const TICK: Duration = Duration::from_millis(50);
 
 /// How long a cancelled call on a layout may take to notice; it checks between its steps.
 const GRACE: Duration = Duration::from_secs(2);
@@ -102,6 +102,11 @@ where
         }
     });
     outcome?.map_err(|error| raise(py, &error))
+}
+
+/// This process's runtime, for work that outlives one call.
+pub fn handle() -> Result<Handle> {
+    Ok(RUNTIME.get(build)?.handle().clone())
 }
 
 /// Runs blocking work (reading a file, a key derivation) detached from the interpreter, open to Ctrl-C.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use cosign_core::client::parse_tag_suffix;
-use cosign_core::{Code, Error, Format, VerifyOptions};
+use cosign_core::{Code, Error, Format, Verification, Verified, VerifyOptions};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
+use crate::batch::{self, Batch};
 use crate::blobs::{self, Question, VerifiedBlob};
 use crate::client::{Client, Inner, or_default};
 use crate::errors::raise;
@@ -53,46 +54,45 @@ impl Verifier {
         offline: bool,
     ) -> PyResult<VerifiedImage> {
         let reference = crate::inputs::image(py, image)?;
-        let format = format.map(Format::parse).transpose().map_err(|error| raise(py, &error))?;
-        if let Some(suffix) = &tag_suffix {
-            parse_tag_suffix(suffix).map_err(|error| raise(py, &error))?;
-        }
-        let options = VerifyOptions {
-            check_claims: !insecure_ignore_claims,
-            format,
-            journal,
-            any_payload_type,
-            any_predicate_type,
-            tag_suffix,
-            offline,
-        };
+        let loose = (insecure_ignore_claims, any_payload_type, any_predicate_type);
+        let options = options(py, format, journal, tag_suffix, loose, offline)?;
         let policy = self.policy.get().0.clone();
         let call = self.client.call(py, timeout)?;
         let (client, bounds, local) = (self.client.clone(), call.clone(), options.is_local(&reference, &policy));
         let verified = runtime::wait(py, local, &call, async move {
             client.client()?.verify(&reference, &policy, &options, &bounds).await
         })?;
-        let mut signatures = Vec::new();
-        for signature in verified.signatures() {
-            let annotations = serde_json::to_string(&signature.annotations())
-                .map_err(|error| raise(py, &Error::new(Code::Internal, error.to_string())))?;
-            let signature = VerifiedSignature {
-                format: signature.format().to_owned(),
-                payload: signature.payload().to_vec(),
-                key_fingerprint: signature.key_fingerprint().to_owned(),
-                annotations,
-                log: signature.log().map(|_| signature.log_json().to_string()),
-            };
-            signatures.push(Py::new(py, signature)?);
-        }
-        Ok(VerifiedImage {
-            image: image.to_owned(),
-            digest: verified.digest().to_string(),
-            reference: verified.reference().to_owned(),
-            signatures: PyTuple::new(py, signatures)?.unbind(),
-            report: verified.report().json(),
-            json: verified.json(),
-        })
+        VerifiedImage::new(py, image, &verified)
+    }
+
+    #[pyo3(signature = (
+        images, *, at_once = None, per_host = None, image_timeout = None, format = None, journal = true, timeout = None,
+        tag_suffix = None, insecure_ignore_claims = false, any_payload_type = false, any_predicate_type = false,
+        offline = false
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn verify_images(
+        &self,
+        py: Python<'_>,
+        images: &Bound<'_, PyAny>,
+        at_once: Option<usize>,
+        per_host: Option<usize>,
+        image_timeout: Option<f64>,
+        format: Option<&str>,
+        journal: bool,
+        timeout: Option<f64>,
+        tag_suffix: Option<String>,
+        insecure_ignore_claims: bool,
+        any_payload_type: bool,
+        any_predicate_type: bool,
+        offline: bool,
+    ) -> PyResult<Batch> {
+        let loose = (insecure_ignore_claims, any_payload_type, any_predicate_type);
+        let options = options(py, format, journal, tag_suffix, loose, offline)?;
+        let limits = batch::limits(py, at_once, per_host, self.client.image_timeout(image_timeout))?;
+        let call = runtime::call(py, timeout)?;
+        let client = runtime::quick(py, || self.client.client())?;
+        Batch::start(py, &client, images, &self.policy.get().0, &options, &limits, call)
     }
 
     #[pyo3(signature = (
@@ -137,6 +137,24 @@ impl Verifier {
         let state = (self.policy.clone_ref(py), client).into_pyobject(py)?;
         Ok((py.get_type::<Verifier>().into_any(), state))
     }
+}
+
+/// What both ways to verify take; `loose` are ignored claims, any payload type, any predicate type.
+fn options(
+    py: Python<'_>,
+    format: Option<&str>,
+    journal: bool,
+    tag_suffix: Option<String>,
+    loose: (bool, bool, bool),
+    offline: bool,
+) -> PyResult<VerifyOptions> {
+    let format = format.map(Format::parse).transpose().map_err(|error| raise(py, &error))?;
+    if let Some(suffix) = &tag_suffix {
+        parse_tag_suffix(suffix).map_err(|error| raise(py, &error))?;
+    }
+    let (ignore_claims, any_payload_type, any_predicate_type) = loose;
+    let check_claims = !ignore_claims;
+    Ok(VerifyOptions { check_claims, format, journal, any_payload_type, any_predicate_type, tag_suffix, offline })
 }
 
 /// One signature that counted; see `_native.pyi`.
@@ -197,6 +215,33 @@ pub struct VerifiedImage {
     signatures: Py<PyTuple>,
     report: String,
     json: String,
+}
+
+impl VerifiedImage {
+    /// What `image` proved to be.
+    pub fn new(py: Python<'_>, image: &str, verified: &Verified<Verification>) -> PyResult<Self> {
+        let mut signatures = Vec::new();
+        for signature in verified.signatures() {
+            let annotations = serde_json::to_string(&signature.annotations())
+                .map_err(|error| raise(py, &Error::new(Code::Internal, error.to_string())))?;
+            let signature = VerifiedSignature {
+                format: signature.format().to_owned(),
+                payload: signature.payload().to_vec(),
+                key_fingerprint: signature.key_fingerprint().to_owned(),
+                annotations,
+                log: signature.log().map(|_| signature.log_json().to_string()),
+            };
+            signatures.push(Py::new(py, signature)?);
+        }
+        Ok(VerifiedImage {
+            image: image.to_owned(),
+            digest: verified.digest().to_string(),
+            reference: verified.reference().to_owned(),
+            signatures: PyTuple::new(py, signatures)?.unbind(),
+            report: verified.report().json(),
+            json: verified.json(),
+        })
+    }
 }
 
 #[pymethods]

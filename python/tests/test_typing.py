@@ -13,8 +13,9 @@ from conftest import ROOT
     [
         ["mypy.stubtest", "cosign._native"],
         ["mypy", "--strict", "--cache-dir=/dev/null", str(ROOT / "examples" / "python" / "sign_and_verify.py")],
+        ["mypy", "--strict", "--cache-dir=/dev/null", str(ROOT / "examples" / "python" / "verify_many.py")],
     ],
-    ids=["stub", "example"],
+    ids=["stub", "example", "example of a batch"],
 )
 def test_types(tmp_path: Path, arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300)

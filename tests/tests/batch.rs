@@ -13,7 +13,7 @@ use cosign_core::{
     SignOptions, VerifyOptions,
 };
 use cosign_tests::oracle::root;
-use cosign_tests::registry::{Auth, Fault, Registry, RetryAfter};
+use cosign_tests::registry::{Auth, Fault, Options, Registry, RetryAfter, Tls};
 
 fn key() -> &'static PrivateKey {
     static KEY: OnceLock<PrivateKey> = OnceLock::new();
@@ -190,6 +190,21 @@ fn a_token_that_is_refused_is_asked_for_once_by_all_who_wait() {
     assert!(codes(&results).values().all(|code| *code == Code::Auth.number()), "{results:?}");
     let tokens = registry.since(mark).iter().filter(|line| line.contains("GET /token")).count();
     assert!((1..30).contains(&tokens), "{tokens}");
+}
+
+#[test]
+fn that_a_loopback_registry_speaks_no_tls_is_found_out_by_one_for_all() {
+    let registry = Registry::start();
+    let references = signed(&registry, "team/app", 30);
+    // With an authority of the caller's, such a registry is spoken to in TLS first.
+    let tls = Registry::with(Options { tls: Some(Tls::default()), ..Default::default() });
+    let client = client_with(|options| {
+        options.add_ca_pem(tls.credentials().ca.as_bytes()).unwrap();
+    });
+    let mark = registry.mark();
+    let results = run(&client, &references, &legacy(), &BatchOptions::default());
+    assert!(results.iter().all(|result| result.outcome.is_ok()), "{results:?}");
+    assert_eq!(registry.since(mark).len(), 30);
 }
 
 #[test]

@@ -352,19 +352,21 @@ where
             None => ImageRef::parse(&reference),
         };
         let asker = Asker { index, reference };
-        let image = match parsed {
+        let given = match parsed {
             Err(error) => return self.answer(Err(error), vec![asker]),
-            Ok(ImageRef::Layout(layout)) => {
-                // Files are here: there is nothing to wait for, and no runtime is needed. So no log is asked, either.
-                let (work, call, image) = (self.work.clone(), self.image_call(), ImageRef::Layout(layout));
-                let options = VerifyOptions { offline: true, ..work.options.clone() };
-                let outcome = run_local(work.client.verify(&image, &work.policy, &options, &call));
+            Ok(image) if self.work.options.is_local(&image, &self.work.policy) => {
+                // Files are here: there is nothing to wait for, and no runtime is needed.
+                let (work, call) = (self.work.clone(), self.image_call());
+                let outcome = run_local(work.client.verify(&image, &work.policy, &work.options, &call));
                 return self.answer(outcome, vec![asker]);
             }
-            Ok(ImageRef::Registry(image)) => image,
+            Ok(image) => image,
         };
-        let host: Arc<str> = image.registry().to_ascii_lowercase().into();
-        let given = ImageRef::Registry(image);
+        let host: Arc<str> = match &given {
+            ImageRef::Registry(image) => image.registry().to_ascii_lowercase().into(),
+            // Whose log is to be asked.
+            ImageRef::Layout(_) => "".into(),
+        };
         let known = self.resolved.get(given.to_string().as_str());
         let image = match known {
             Some((pinned, since)) if since.elapsed() < RESOLUTION_LIFE => pinned.clone(),
@@ -437,7 +439,7 @@ where
         let call = job.call.get_or_insert_with(|| limits::with_deadline(&fresh)).clone();
         let (work, image) = (self.work.clone(), job.image.clone());
         let task = async move {
-            if image.digest().is_some() {
+            if image.is_local() || image.digest().is_some() {
                 return Done::Judged(work.client.verify(&image, &work.policy, &work.options, &call).await);
             }
             match work.client.pin(&image, &call).await {

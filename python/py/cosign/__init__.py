@@ -13,6 +13,8 @@ policy is satisfied. The library reads no environment variable; `Client.from_env
 """
 
 from ._native import (
+    Batch,
+    BatchResult,
     Client,
     Policy,
     PrivateKey,
@@ -63,6 +65,8 @@ from .errors import (
 __all__ = [
     "ArgumentError",
     "AuthenticationError",
+    "Batch",
+    "BatchResult",
     "CallbackError",
     "Cancelled",
     "ClaimMismatch",

@@ -7,6 +7,8 @@ from typing import Any, Literal, NoReturn, Protocol, Self, TypeAlias, final
 
 from typing_extensions import Buffer  # typeshed brings it; nothing imports it at run time
 
+from .errors import CosignError
+
 _StrPath: TypeAlias = str | PathLike[str]
 _Password: TypeAlias = str | bytes | Callable[[], str | bytes] | None
 _Format: TypeAlias = Literal["legacy", "bundle", "both"]
@@ -19,6 +21,8 @@ class _Reader(Protocol):
     def read(self, size: int, /) -> Buffer: ...
 
 __all__ = [
+    "Batch",
+    "BatchResult",
     "Client",
     "Policy",
     "PrivateKey",
@@ -33,6 +37,7 @@ __all__ = [
     "Verifier",
     "__version__",
     "_registry",
+    "_restore_batch_result",
     "_restore_client",
     "_restore_policy",
     "_restore_public_key",
@@ -579,6 +584,44 @@ class Verifier:
             RegistryError: The signatures could not be read (20 to 22). This is not a verdict.
         """
 
+    def verify_images(
+        self,
+        images: Iterable[str],
+        *,
+        at_once: int | None = None,
+        per_host: int | None = None,
+        image_timeout: float | None = None,
+        format: _Format | None = None,
+        journal: bool = True,
+        timeout: float | None = None,
+        tag_suffix: str | None = None,
+        insecure_ignore_claims: bool = False,
+        any_payload_type: bool = False,
+        any_predicate_type: bool = False,
+        offline: bool = False,
+    ) -> Batch:
+        """Verifies many images over shared connections, and yields each result as soon as it is known.
+
+        A result is what `verify` would have returned or raised for that image; one image's trouble is its own, that it
+        cannot be parsed included. Tags that are given many times are resolved once, an image that is being verified
+        already is not verified twice, and a repository's token is fetched once.
+
+        Args:
+            images: By tag or digest; taken one by one, at most eight times `at_once` ahead of the results, so it may be
+                a generator that never ends.
+            at_once: Images verified at once, on all hosts together; `None` is 256.
+            per_host: Images verified at once on one registry host; `None` is 64.
+            image_timeout: Seconds for each image, from its first request; `None` uses the client's.
+            timeout: Seconds for the whole batch; `None` is no limit. When they are over the images in hand, and the
+                others of a `list` or anything else with a length, end with `RegistryTimeout`.
+
+        The other arguments are those of `verify`.
+
+        Raises:
+            InvalidPolicy: The policy demands nothing.
+            ArgumentError: A limit is zero or negative.
+        """
+
     def verify_blob(
         self,
         data: _StrPath | Buffer | _Reader,
@@ -622,6 +665,48 @@ class Verifier:
     ) -> VerifiedBlob:
         """`verify_blob` of which only a hash is known, such as `sha256:<hex>`. Not for Ed25519, which signs no hash."""
 
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Batch:
+    """The results of `Verifier.verify_images`, in the order in which they become known.
+
+    Several threads may take results from one batch. What `images` raises is raised by the batch, which then ends.
+    Closing it, leaving its `with` block, or dropping it stops what is under way.
+    """
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> BatchResult: ...
+    def close(self) -> None:
+        """Stops what is under way; there are no more results."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+@final
+class BatchResult:
+    """What became of one image of a batch: `verified` or `error`, and the other is `None`. Frozen, and it pickles.
+
+    It is neither true nor false: `bool(result)` raises `TypeError`, so that no `if` accepts what was refused.
+    """
+
+    @property
+    def index(self) -> int:
+        """Its number among the images, from 0."""
+
+    @property
+    def image(self) -> str:
+        """The reference that was given. Use `verified.reference` from now on."""
+
+    @property
+    def verified(self) -> VerifiedImage | None:
+        """The proof; `None` if there is none."""
+
+    @property
+    def error(self) -> CosignError | None:
+        """What `Verifier.verify` would have raised; `None` for an image that is verified."""
+
+    def __bool__(self) -> NoReturn: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
@@ -689,7 +774,7 @@ class VerifiedBlob:
 
 @final
 class VerifiedImage:
-    """An image whose signatures satisfy the policy. Only `Verifier.verify` makes one. Frozen, and it pickles."""
+    """An image whose signatures satisfy the policy. Only a `Verifier` makes one. Frozen, and it pickles."""
 
     @property
     def image(self) -> str:
@@ -781,6 +866,9 @@ def error_table() -> list[tuple[str, int, str, int, str, bool, str]]:
     """The error table of the core: (name, number, class, exit code, exception, retryable, summary)."""
 
 def _registry(text: str) -> str | None: ...
+def _restore_batch_result(
+    index: int, image: str, verified: VerifiedImage | None, error: CosignError | None
+) -> BatchResult: ...
 def _restore_client(
     from_env: bool,
     timeout: float | None,

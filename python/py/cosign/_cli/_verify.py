@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import cosign
@@ -60,16 +61,16 @@ def verify(arguments: list[str]) -> int:
             "WARNING: Skipping tlog verification is an insecure practice that lacks transparency and auditability "
             "verification for the signature."
         )
-    for image, shown in zip(images, options.images, strict=True):
-        verified = verifier.verify(
-            image,
-            format=format,
-            journal=options.journal == "fallback",
-            tag_suffix=options.tag_suffix,
-            insecure_ignore_claims=not options.check_claims,
-            offline=options.offline,
-            timeout=duration(options.timeout),
-        )
+    batch = verifier.verify_images(
+        images,
+        format=format,
+        journal=options.journal == "fallback",
+        tag_suffix=options.tag_suffix,
+        insecure_ignore_claims=not options.check_claims,
+        offline=options.offline,
+        image_timeout=duration(options.timeout),
+    )
+    for verified, shown in zip(_in_order(batch), options.images, strict=True):
         # What cannot be shown is found out before anything is said about the image.
         shown_payloads = _shown(verified, shown, options.output)
         note(_checks(shown, verified, claims=options.check_claims, annotations=bool(wanted)))
@@ -77,6 +78,20 @@ def verify(arguments: list[str]) -> int:
         sys.stdout.buffer.write(shown_payloads)
         sys.stdout.buffer.flush()
     return 0
+
+
+def _in_order(batch: cosign.Batch) -> Iterator[cosign.VerifiedImage]:
+    """The images in the order of the arguments, however they are answered; the first that is not verified ends it."""
+    answered: dict[int, cosign.BatchResult] = {}
+    wanted = 0
+    with batch:
+        for result in batch:
+            answered[result.index] = result
+            while (next_one := answered.pop(wanted, None)) is not None:
+                wanted += 1
+                if next_one.verified is None:
+                    raise next_one.error or cosign.InternalError("an image has no result")
+                yield next_one.verified
 
 
 def _layout(path: str) -> str:
