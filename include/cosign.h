@@ -1199,7 +1199,7 @@ COSIGN_API cosign_batch_options *cosign_batch_options_new(void);
 COSIGN_API void cosign_batch_options_set_at_once(cosign_batch_options *options, uint32_t images);
 
 /**
- * How many images are verified at once on one registry host; 64 by default. One thread at a time.
+ * How many images are verified at once on one registry host; 100 by default. One thread at a time.
  * @param options  required; NULL does nothing
  * @param images   at least 1. @since 0.1
  */

@@ -449,7 +449,7 @@ class batch_options {
   }
   batch_options &&at_once(std::uint32_t images) && { return std::move(at_once(images)); }
 
-  /// Images verified at once on one registry host; 64 by default.
+  /// Images verified at once on one registry host; 100 by default.
   batch_options &per_host(std::uint32_t images) & {
     cosign_batch_options_set_per_host(handle_.get(), images);
     return *this;

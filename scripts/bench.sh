@@ -46,3 +46,5 @@ python3 benches/blobs.py
 cargo bench --quiet --locked -p cosign-benches --bench cancel
 cargo bench --quiet --locked -p cosign-benches --bench core >target/bench-core.log
 python3 benches/figures.py
+cargo build --quiet --locked --release -p cosign-tests --bin cosign-test-registry
+COSIGN_TEST_REGISTRY=$CARGO_TARGET_DIR/release/cosign-test-registry cargo bench --quiet --locked -p cosign-benches --bench batch

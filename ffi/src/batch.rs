@@ -304,7 +304,7 @@ pub unsafe extern "C" fn cosign_batch_options_set_at_once(options: *mut cosign_b
     })
 }
 
-/// How many images are verified at once on one registry host; 64 by default. One thread at a time.
+/// How many images are verified at once on one registry host; 100 by default. One thread at a time.
 /// @param options  required; NULL does nothing
 /// @param images   at least 1. @since 0.1
 #[unsafe(no_mangle)]

@@ -31,7 +31,7 @@ use crate::verify::{Policy, Verification, Verified};
 pub struct BatchOptions {
     /// Images verified at once, on all hosts together; default 256.
     pub at_once: usize,
-    /// Images verified at once on one registry host; default 64. An image takes one or two requests at a time.
+    /// Images verified at once on one registry host; default 100. An image takes one or two requests at a time.
     pub per_host: usize,
     /// What one image may take, from its first request on; by default it has what a single call has, three minutes.
     pub image_timeout: Option<Duration>,
@@ -39,7 +39,7 @@ pub struct BatchOptions {
 
 impl Default for BatchOptions {
     fn default() -> Self {
-        BatchOptions { at_once: 256, per_host: 64, image_timeout: None }
+        BatchOptions { at_once: 256, per_host: 100, image_timeout: None }
     }
 }
 

@@ -46,7 +46,7 @@ type BatchOptions struct {
 	// AtOnce is how many images are verified at once, on all hosts together; 0 means 256. Eight times as many are taken
 	// from the input ahead of the results.
 	AtOnce uint32
-	// PerHost is how many images are verified at once on one registry host; 0 means 64.
+	// PerHost is how many images are verified at once on one registry host; 0 means 100.
 	PerHost uint32
 	// ImageTimeout is what each image may take, from its first request; 0 means three minutes.
 	ImageTimeout time.Duration

@@ -610,7 +610,7 @@ class Verifier:
             images: By tag or digest; taken one by one, at most eight times `at_once` ahead of the results, so it may be
                 a generator that never ends.
             at_once: Images verified at once, on all hosts together; `None` is 256.
-            per_host: Images verified at once on one registry host; `None` is 64.
+            per_host: Images verified at once on one registry host; `None` is 100.
             image_timeout: Seconds for each image, from its first request; `None` uses the client's.
             timeout: Seconds for the whole batch; `None` is no limit. When they are over the images in hand, and the
                 others of a `list` or anything else with a length, end with `RegistryTimeout`.
