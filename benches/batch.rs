@@ -54,7 +54,9 @@ impl Registry {
             let digest = Digest::sha256(&n.to_le_bytes());
             let payload = simple_signing::write(&name, &digest, &Default::default());
             let signature = key.sign(&payload).unwrap();
-            let made = legacy::append(None, &NewSignature { signature, payload }, false).unwrap();
+            let made =
+                legacy::append(None, &NewSignature { signature, payload, annotations: Default::default() }, false)
+                    .unwrap();
             let (tag, bytes) = (legacy::tag(&digest, legacy::SUFFIX), base64::encode(&made.manifest));
             self.tell(&format!(
                 r#"{{"add_manifest": {{"repository": "{repository}", "tag": "{tag}", "media_type": "{}", "base64": "{bytes}"}}}}"#,

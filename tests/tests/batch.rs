@@ -381,6 +381,25 @@ fn layouts_need_no_runtime_and_registries_say_that_they_do() {
     }
     let wanted = [(0, 0), (1, Code::Argument.number()), (2, Code::ImageNotFound.number()), (3, 0)];
     assert_eq!(codes(&results), wanted.into());
+
+    // Where a log may have to be asked, a layout is no longer only files.
+    let mut logged = policy();
+    logged.require_tlog(true);
+    logged.add_log_key(key().public_key());
+    let start = |options: &VerifyOptions| {
+        let image = format!("oci:{}:v1", copy.display());
+        client.verify_images([image], &logged, options, &BatchOptions::default(), &call).unwrap()
+    };
+    let code = |mut batch: cosign_core::client::BatchOf<'_, std::array::IntoIter<String, 1>>| match std::pin::pin!(
+        batch.next()
+    )
+    .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        Poll::Ready(Some(result)) => result.outcome.unwrap_err().code(),
+        _ => panic!("no result"),
+    };
+    assert_eq!(code(start(&VerifyOptions::default())), Code::Argument);
+    assert_eq!(code(start(&VerifyOptions { offline: true, ..Default::default() })), Code::NoSignatureMatches);
 }
 
 #[test]
