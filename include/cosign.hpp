@@ -371,6 +371,20 @@ class sign_options {
   }
   sign_options &&tlog(const std::string &when) && { return std::move(tlog(when)); }
 
+  /// The spelling of the legacy payload: "today" (the default), or "2021" as cosign wrote it then.
+  sign_options &payload_form(const std::string &form) & {
+    cosign_sign_options_set_payload_form(handle_.get(), detail::c_text(form));
+    return *this;
+  }
+  sign_options &&payload_form(const std::string &form) && { return std::move(payload_form(form)); }
+
+  /// The exact bytes to sign or to attach, in any format, instead of a payload of our own; the legacy format only.
+  sign_options &payload(std::string_view bytes) & {
+    cosign_sign_options_set_payload(handle_.get(), bytes.data(), bytes.size());
+    return *this;
+  }
+  sign_options &&payload(std::string_view bytes) && { return std::move(payload(bytes)); }
+
   [[nodiscard]] const cosign_sign_options *get() const noexcept { return handle_.get(); }
 
  private:
@@ -605,6 +619,14 @@ class signed_image {
   handle handle_;
 };
 
+/// A signature that was made and not stored.
+struct detached_signature {
+  /// The raw signature; cosign prints its base64.
+  std::string signature;
+  /// The exact bytes that it signs.
+  std::string payload;
+};
+
 /// Proof that an image or blob met a policy: only client::verify and verify_blob make one. Of a blob the digest is the hash
 /// of what was read, the reference its name, and the payloads are empty.
 class verification {
@@ -685,6 +707,58 @@ class client {
   signed_image sign(const std::string &image, const private_key &key, const sign_options &options,
                     const call &with) const {
     return sign(image, key, options.get(), with.get());
+  }
+
+  /// The payload that sign() signs with the same options, for attach_signature() after another program has signed it.
+  [[nodiscard]] std::string generate(const std::string &image, const sign_options &options = sign_options()) const {
+    return text([&](auto out, auto err) {
+      return cosign_generate(get(), detail::c_text(image), options.get(), nullptr, out, err);
+    });
+  }
+
+  /// Signs what sign() would sign, and stores nothing.
+  [[nodiscard]] detached_signature sign_detached(const std::string &image, const private_key &key,
+                                                 const sign_options &options = sign_options()) const {
+    cosign_buffer *payload = nullptr;
+    detail::buffer_handle signature = detail::make<detail::buffer_handle>([&](auto out, auto err) {
+      return cosign_sign_detached(get(), detail::c_text(image), key.get(), options.get(), nullptr, out, &payload, err);
+    });
+    return {detail::text(signature), detail::text(detail::buffer_handle(payload))};
+  }
+
+  /// Stores a raw signature that was made elsewhere; it is not verified.
+  signed_image attach_signature(const std::string &image, std::string_view signature,
+                                const sign_options &options = sign_options()) const {
+    return signed_image(detail::make<signed_image::handle>([&](auto out, auto err) {
+      return cosign_attach_signature(get(), detail::c_text(image), signature.data(), signature.size(), options.get(),
+                                     nullptr, out, err);
+    }));
+  }
+
+  /// The signatures that are stored, one line of JSON each; none of them is verified.
+  [[nodiscard]] std::string download(const std::string &image, const std::string &format = "both",
+                                     const std::string &suffix = ".sig", bool lines_2021 = false) const {
+    return text([&](auto out, auto err) {
+      return cosign_download(get(), detail::c_text(image), detail::c_text(format), detail::c_text(suffix),
+                             lines_2021 ? 1 : 0, nullptr, out, err);
+    });
+  }
+
+  /// The name of the place that holds the signatures.
+  [[nodiscard]] std::string triangulate(const std::string &image, const std::string &suffix = ".sig") const {
+    return text([&](auto out, auto err) {
+      return cosign_triangulate(get(), detail::c_text(image), detail::c_text(suffix), nullptr, out, err);
+    });
+  }
+
+  /// Everything that hangs on an image, as JSON; nothing is verified.
+  [[nodiscard]] std::string tree(const std::string &image) const {
+    return text([&](auto out, auto err) { return cosign_tree(get(), detail::c_text(image), nullptr, out, err); });
+  }
+
+  /// Which tools can read the signatures of an image, as JSON; nothing is verified.
+  [[nodiscard]] std::string doctor(const std::string &image) const {
+    return text([&](auto out, auto err) { return cosign_doctor(get(), detail::c_text(image), nullptr, out, err); });
   }
 
   /// Returns only when the policy is met; otherwise throws the reason.
@@ -782,6 +856,10 @@ class client {
 
   static handle create(const cosign_client_options *options) {
     return detail::make<handle>([&](auto out, auto err) { return cosign_client_new(options, out, err); });
+  }
+  template <class Function>
+  static std::string text(Function &&function) {
+    return detail::text(detail::make<detail::buffer_handle>(std::forward<Function>(function)));
   }
   std::string resolve(const std::string &image, const cosign_call *with) const {
     return detail::text(detail::make<detail::buffer_handle>(

@@ -76,7 +76,10 @@ pub use client::blocking;
 #[cfg(feature = "client")]
 pub use client::{Batch, BatchOptions, BatchResult};
 #[cfg(feature = "client")]
-pub use client::{Client, ClientOptions, Format, SignOptions, Signed, TriangulateOptions, VerifyOptions};
+pub use client::{
+    Client, ClientOptions, Detached, DownloadOptions, Format, SignOptions, Signed, TriangulateOptions,
+    UnverifiedSignature, VerifyOptions,
+};
 /// The version of oci-client whose types [`registry::OciClient`] and the conversions take.
 #[cfg(feature = "oci-client")]
 pub use oci_client;

@@ -605,11 +605,48 @@ fn public_keys_are_read_from_pem_der_and_inline_text() {
     let ed25519 = PublicKey::from_pem(&vector("import/ed25519.pub")).unwrap();
     let raw = &ed25519.to_der()[12..];
     assert_eq!(PublicKey::from_inline(&base64::encode(raw)).unwrap(), ed25519);
-    // Raw keys are inline only.
+    // Raw keys are inline, or in PEM as cosign wrote them until 2021-03-06; of a weak point in neither.
     assert_eq!(code(PublicKey::from_der(raw)), Code::KeyFormat);
-    assert_eq!(code(PublicKey::from_pem(pem::encode("PUBLIC KEY", raw).as_bytes())), Code::KeyFormat);
+    assert_eq!(PublicKey::from_pem(pem::encode("PUBLIC KEY", raw).as_bytes()).unwrap(), ed25519);
+    assert_eq!(code(PublicKey::from_pem(pem::encode("RSA PUBLIC KEY", raw).as_bytes())), Code::KeyFormat);
+    for weak in [[0; 32], {
+        let mut one = [0; 32];
+        one[0] = 1;
+        one
+    }] {
+        assert!(PublicKey::from_pem(pem::encode("PUBLIC KEY", &weak).as_bytes()).is_err());
+        assert!(PublicKey::from_inline(&base64::encode(&weak)).is_err());
+    }
+    for length in [31, 33] {
+        let cut = pem::encode("PUBLIC KEY", &[raw, &[0]].concat()[..length]);
+        assert_eq!(code(PublicKey::from_pem(cut.as_bytes())), Code::KeyFormat, "{length}");
+    }
     for bad in ["", "!", "AAAA", &base64::encode(&raw[1..])] {
         assert_eq!(code(PublicKey::from_inline(bad)), Code::KeyFormat, "{bad:?}");
+    }
+}
+
+#[test]
+fn key_files_from_before_2021_03_06_hold_a_raw_ed25519_key() {
+    let file = |plaintext: &[u8]| {
+        let json = json(PARAMS, "scrypt", "nacl/secretbox", &SALT, &NONCE, &sealed(plaintext));
+        PrivateKey::from_pem(pem::encode(COSIGN, json.as_bytes()).as_bytes(), Some(b"test"))
+    };
+    // Go's ed25519.PrivateKey: the seed, then the public key.
+    let pkcs8 = contents("ed25519.pkcs8.pem");
+    let public = PublicKey::from_pem(&vector("import/ed25519.pub")).unwrap();
+    let raw = [&pkcs8[16..48], &public.to_der()[12..]].concat();
+    let key = file(&raw).unwrap();
+    assert_eq!(key.public_key(), public);
+    public.verify(MESSAGE, &key.sign(MESSAGE).unwrap()).unwrap();
+    // What is written today is PKCS#8 again.
+    let again = key.to_pem(b"test", KeyFormat::Cosign).unwrap();
+    assert_eq!(PrivateKey::from_pem(again.as_bytes(), Some(b"test")).unwrap().public_key(), public);
+    // Halves that do not belong together, and other lengths, are no key.
+    let mut other = raw.clone();
+    other[63] ^= 1;
+    for bad in [&other[..], &raw[..32], &raw[..63], &[&raw[..], &[0]].concat()] {
+        assert_eq!(code(file(bad)), Code::KeyFormat, "{} bytes", bad.len());
     }
 }
 

@@ -45,16 +45,22 @@ mod client;
 mod handle;
 mod runtime;
 
+pub mod attach;
 pub mod batch;
 pub mod blob;
 pub mod buffer;
+pub mod doctor;
+pub mod download;
 pub mod error;
+pub mod generate;
 pub mod key;
 pub mod library;
 pub mod policy;
 pub mod secret;
 pub mod sign;
 pub mod signed;
+pub mod tree;
+pub mod triangulate;
 pub mod verification;
 pub mod verify;
 

@@ -1,10 +1,11 @@
 //! Signing an image, and the options of it.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
 use cosign_core::client::{Format, SignOptions, TlogUpload, parse_tag_suffix};
 use cosign_core::error::{Code, Error, Result};
 use cosign_core::oci::ImageRef;
+use cosign_core::payload::simple_signing::PayloadForm;
 
 use crate::boundary::{boundary, fill};
 use crate::call::cosign_call;
@@ -36,6 +37,21 @@ impl OptionsState {
         }
         self.options.annotations.push((key.to_owned(), value.to_owned()));
         Ok(())
+    }
+}
+
+/// The options, or the first error of their setters; the defaults for NULL.
+///
+/// # Safety
+/// `options` is NULL or live.
+pub(crate) unsafe fn checked(options: *const cosign_sign_options) -> Result<SignOptions> {
+    // SAFETY: the caller's promise.
+    match unsafe { handle::optional(options, "options") }? {
+        None => Ok(SignOptions::default()),
+        Some(state) => {
+            state.sticky.check()?;
+            Ok(state.options.clone())
+        }
     }
 }
 
@@ -212,6 +228,48 @@ pub unsafe extern "C" fn cosign_sign_options_set_tlog(options: *mut cosign_sign_
     })
 }
 
+/// Sets the spelling of the legacy payload. One thread at a time.
+/// @param options  required; NULL does nothing
+/// @param form     required: "today" (the default), or "2021" as cosign wrote it in March 2021. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_sign_options_set_payload_form(options: *mut cosign_sign_options, form: *const c_char) {
+    boundary!((), {
+        // SAFETY: rules 1, 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_sign_options_set_payload_form", |options| {
+                options.payload_form = PayloadForm::parse(handle::text(form, "form")?)?;
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Sets the exact bytes to sign or to attach, in any format, instead of a payload of our own; the legacy format only.
+/// One thread at a time.
+/// @param options  required; NULL does nothing
+/// @param data     the bytes, copied; required, not empty
+/// @param len      how many, at most 1 MiB. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_sign_options_set_payload(
+    options: *mut cosign_sign_options,
+    data: *const c_void,
+    len: usize,
+) {
+    boundary!((), {
+        // SAFETY: rules 1, 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_sign_options_set_payload", |options| {
+                let bytes = handle::bytes(data, len, "data")?;
+                if bytes.is_empty() {
+                    return Err(Error::new(Code::Argument, "the payload is empty"));
+                }
+                options.payload = Some(bytes.to_vec());
+                Ok(())
+            });
+        }
+    })
+}
+
 /// Frees the options. Any thread, once.
 /// @param options  the options; NULL does nothing. @since 0.1
 #[unsafe(no_mangle)]
@@ -249,13 +307,7 @@ pub unsafe extern "C" fn cosign_sign_image(
         let reference = handle::text(reference, "reference")?;
         let key = handle::get(key, "key")?.clone();
         let call = handle::optional(call, "call")?;
-        let options = match handle::optional(options, "options")? {
-            None => SignOptions::default(),
-            Some(state) => {
-                state.sticky.check()?;
-                state.options.clone()
-            }
-        };
+        let options = checked(options)?;
         let is_local = {
             let options = options.clone();
             move |image: &ImageRef| options.is_local(image)

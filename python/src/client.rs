@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cosign_core::{Call, ClientOptions, Code, Error, ImageRef, Result, TriangulateOptions};
+use cosign_core::{Call, ClientOptions, Code, Error, ImageRef, Result, SignOptions, TriangulateOptions};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMapping, PyTuple};
 
+use crate::download::UnverifiedSignature;
+use crate::generate::Wanted;
 use crate::inputs::{content, image, pairs, path};
 use crate::runtime::{self, PerProcess};
+use crate::sign::SignedImage;
 
 /// How registries are reached; see `_native.pyi`.
 #[pyclass(frozen, module = "cosign")]
@@ -223,6 +226,67 @@ impl Client {
         let options = TriangulateOptions { suffix: suffix.to_owned() };
         let (inner, bounds, local) = (self.0.clone(), call.clone(), image.is_local());
         runtime::wait(py, local, &call, async move { inner.client()?.triangulate(&image, &options, &bounds).await })
+    }
+
+    #[pyo3(signature = (image, *, annotations = None, identity = None, payload_form = "today", timeout = None))]
+    fn generate<'py>(
+        &self,
+        py: Python<'py>,
+        image: &str,
+        annotations: Option<&Bound<'py, PyAny>>,
+        identity: Option<String>,
+        payload_form: &str,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let wanted = Wanted { annotations, identity, payload_form, payload: None, tag_suffix: None };
+        crate::generate::generate(py, &self.0, image, wanted.options(py)?, timeout)
+    }
+
+    #[pyo3(signature = (
+        image, signature, *, payload = None, annotations = None, identity = None, payload_form = "today",
+        journal = true, docker_media_types = false, layout_tag = None, tag_suffix = None, timeout = None
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn attach_signature(
+        &self,
+        py: Python<'_>,
+        image: &str,
+        signature: &Bound<'_, PyAny>,
+        payload: Option<&Bound<'_, PyAny>>,
+        annotations: Option<&Bound<'_, PyAny>>,
+        identity: Option<String>,
+        payload_form: &str,
+        journal: bool,
+        docker_media_types: bool,
+        layout_tag: Option<String>,
+        tag_suffix: Option<String>,
+        timeout: Option<f64>,
+    ) -> PyResult<SignedImage> {
+        let wanted = Wanted { annotations, identity, payload_form, payload, tag_suffix };
+        let options = SignOptions { journal, docker_media_types, layout_tag, ..wanted.options(py)? };
+        crate::attach::attach_signature(py, &self.0, image, signature, options, timeout)
+    }
+
+    #[pyo3(signature = (image, *, format = None, tag_suffix = None, timeout = None))]
+    fn download(
+        &self,
+        py: Python<'_>,
+        image: &str,
+        format: Option<&str>,
+        tag_suffix: Option<String>,
+        timeout: Option<f64>,
+    ) -> PyResult<Vec<UnverifiedSignature>> {
+        crate::download::download(py, &self.0, image, format, tag_suffix, timeout)
+    }
+
+    #[pyo3(signature = (image, *, timeout = None))]
+    fn tree<'py>(&self, py: Python<'py>, image: &str, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        crate::tree::tree(py, &self.0, image, timeout)
+    }
+
+    #[pyo3(signature = (image, *, timeout = None))]
+    fn doctor<'py>(&self, py: Python<'py>, image: &str, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        crate::tree::doctor(py, &self.0, image, timeout)
     }
 
     fn __repr__(&self) -> String {

@@ -3,16 +3,20 @@
 //! Each method reads its Python arguments, lets go of the interpreter, calls one function of the core, and turns the
 //! answer or the error back into Python. Nothing here decides anything about signatures.
 
+mod attach;
 mod batch;
 mod blobs;
 mod client;
+mod download;
 mod errors;
 mod files;
+mod generate;
 mod inputs;
 mod keys;
 mod policy;
 mod runtime;
 mod sign;
+mod tree;
 mod verify;
 
 use pyo3::prelude::*;
@@ -26,7 +30,11 @@ mod _native {
     #[pymodule_export]
     use super::client::{_registry, _restore_client, Client, resolve, triangulate};
     #[pymodule_export]
+    use super::download::{_restore_unverified, UnverifiedSignature};
+    #[pymodule_export]
     use super::errors::error_table;
+    #[pymodule_export]
+    use super::generate::{_restore_detached, DetachedSignature};
     #[pymodule_export]
     use super::keys::{_restore_public_key, PrivateKey, PublicKey, generate_key_pair};
     #[pymodule_export]

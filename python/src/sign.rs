@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use cosign_core::client::{LogRecord, TlogUpload, parse_tag_suffix};
-use cosign_core::{Format, SignOptions};
+use cosign_core::client::{LogRecord, TlogUpload};
+use cosign_core::{Format, SignOptions, Signed};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -11,7 +11,8 @@ use pyo3::types::PyTuple;
 use crate::blobs::{self, SignedBlob};
 use crate::client::{Client, Inner, or_default};
 use crate::errors::raise;
-use crate::inputs::{loads, pairs};
+use crate::generate::{DetachedSignature, Wanted};
+use crate::inputs::loads;
 use crate::keys::PrivateKey;
 use crate::runtime;
 
@@ -37,7 +38,8 @@ impl Signer {
 
     #[pyo3(signature = (
         image, *, format = "legacy", journal = true, annotations = None, identity = None, docker_media_types = false,
-        layout_tag = None, tag_suffix = None, recursive = false, tlog = "never", timeout = None
+        layout_tag = None, tag_suffix = None, recursive = false, tlog = "never", payload = None, payload_form = "today",
+        timeout = None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn sign_image(
@@ -53,59 +55,41 @@ impl Signer {
         tag_suffix: Option<String>,
         recursive: bool,
         tlog: &str,
+        payload: Option<&Bound<'_, PyAny>>,
+        payload_form: &str,
         timeout: Option<f64>,
     ) -> PyResult<SignedImage> {
         let reference = crate::inputs::image(py, image)?;
-        let annotations = pairs(annotations, "annotations")?;
         let format = Format::parse(format).map_err(|error| raise(py, &error))?;
-        if let Some(suffix) = &tag_suffix {
-            parse_tag_suffix(suffix).map_err(|error| raise(py, &error))?;
-        }
         let tlog = TlogUpload::parse(tlog).map_err(|error| raise(py, &error))?;
-        let options = SignOptions {
-            format,
-            journal,
-            annotations,
-            identity,
-            docker_media_types,
-            layout_tag,
-            tag_suffix,
-            recursive,
-            tlog,
-        };
+        let wanted = Wanted { annotations, identity, payload_form, payload, tag_suffix };
+        let given = wanted.options(py)?;
+        let options = SignOptions { format, journal, docker_media_types, layout_tag, recursive, tlog, ..given };
         let key = self.key.get().key(py)?;
         let call = self.client.call(py, timeout)?;
         let (client, bounds, local) = (self.client.clone(), call.clone(), options.is_local(&reference));
         let signed = runtime::wait(py, local, &call, async move {
             client.client()?.sign(&reference, &key, &options, &bounds).await
         })?;
-        let signatures = signed.signatures().iter().map(|signature| {
-            let (added, protection) = (&signature.added, &signature.added.protection);
-            let stored = StoredSignature {
-                reference: signature.reference.clone(),
-                format: signature.format.name().to_owned(),
-                place: added.place.clone(),
-                added: added.added,
-                status: protection.name().to_owned(),
-                reason: protection.reason().map(str::to_owned),
-                log: signature.log.as_ref().map(LogRecord::to_value).map(|log| log.to_string()),
-            };
-            Py::new(py, stored)
-        });
-        let signatures = PyTuple::new(py, signatures.collect::<PyResult<Vec<_>>>()?)?.unbind();
-        Ok(SignedImage {
-            image: image.to_owned(),
-            digest: signed.digest().to_string(),
-            reference: signed.reference().to_owned(),
-            signature_reference: signed.signature_reference().to_owned(),
-            added: signed.added(),
-            status: signed.protection().name().to_owned(),
-            reason: signed.protection().reason().map(str::to_owned),
-            signatures,
-            layout_needs_name: signed.layout_needs_name(),
-            tlog: signed.tlog().name().to_owned(),
-            json: signed.json(),
-        })
+        SignedImage::new(py, image, &signed)
+    }
+
+    #[pyo3(signature = (
+        image, *, payload = None, annotations = None, identity = None, payload_form = "today", timeout = None
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn sign_detached(
+        &self,
+        py: Python<'_>,
+        image: &str,
+        payload: Option<&Bound<'_, PyAny>>,
+        annotations: Option<&Bound<'_, PyAny>>,
+        identity: Option<String>,
+        payload_form: &str,
+        timeout: Option<f64>,
+    ) -> PyResult<DetachedSignature> {
+        let wanted = Wanted { annotations, identity, payload_form, payload, tag_suffix: None };
+        crate::generate::sign_detached(py, &self.client, self.key.get(), image, wanted.options(py)?, timeout)
     }
 
     #[pyo3(signature = (data, *, digest_algorithm = None, timeout = None))]
@@ -188,6 +172,39 @@ pub struct SignedImage {
     #[pyo3(get)]
     tlog: String,
     json: String,
+}
+
+impl SignedImage {
+    /// What became of `image`, as the caller named it.
+    pub fn new(py: Python<'_>, image: &str, signed: &Signed) -> PyResult<SignedImage> {
+        let signatures = signed.signatures().iter().map(|signature| {
+            let (added, protection) = (&signature.added, &signature.added.protection);
+            let stored = StoredSignature {
+                reference: signature.reference.clone(),
+                format: signature.format.name().to_owned(),
+                place: added.place.clone(),
+                added: added.added,
+                status: protection.name().to_owned(),
+                reason: protection.reason().map(str::to_owned),
+                log: signature.log.as_ref().map(LogRecord::to_value).map(|log| log.to_string()),
+            };
+            Py::new(py, stored)
+        });
+        let signatures = PyTuple::new(py, signatures.collect::<PyResult<Vec<_>>>()?)?.unbind();
+        Ok(SignedImage {
+            image: image.to_owned(),
+            digest: signed.digest().to_string(),
+            reference: signed.reference().to_owned(),
+            signature_reference: signed.signature_reference().to_owned(),
+            added: signed.added(),
+            status: signed.protection().name().to_owned(),
+            reason: signed.protection().reason().map(str::to_owned),
+            signatures,
+            layout_needs_name: signed.layout_needs_name(),
+            tlog: signed.tlog().name().to_owned(),
+            json: signed.json(),
+        })
+    }
 }
 
 #[pymethods]

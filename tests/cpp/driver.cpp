@@ -97,6 +97,27 @@ int main(int argc, char **argv) {
     CHECK(out_of_range);
   });
 
+  test("what is generated is signed elsewhere, attached, downloaded and listed", [] {
+    std::string at = image();
+    auto key = cosign::private_key::generate();
+    cosign::client client;
+    auto options = cosign::sign_options().add_annotation("a", "1");
+    std::string payload = client.generate(at, options);
+    cosign::detached_signature made = client.sign_detached(at, key, options);
+    CHECK(made.payload == payload && payload.find(digest) != std::string::npos);
+    CHECK(client.attach_signature(at, made.signature, cosign::sign_options().payload(payload)).added());
+    CHECK(!client.attach_signature(at, made.signature, options).added());
+    CHECK(client.verify(at, accepting(key).require_annotation("a", "1")).payload(0) == payload);
+    client.sign(at, key, cosign::sign_options().tag_suffix(".cosign").payload_form("2021"));
+    CHECK(client.download(at, "legacy").find("\"RFC3161Timestamp\":null}\n") != std::string::npos);
+    CHECK(client.download(at, "both", ".cosign", true).find("{\"Base64Signature\":\"") == 0);
+    CHECK(client.triangulate(at, ".cosign").find(".cosign") != std::string::npos);
+    CHECK(client.tree(at).find("signatures-2021") != std::string::npos);
+    CHECK(client.doctor(at).find("cosign of 2021") != std::string::npos);
+    CHECK(code_of([&] { client.attach_signature(at, ""); }) == COSIGN_ERR_ARGUMENT);
+    CHECK(code_of([&] { (void)client.generate(at, cosign::sign_options().payload("x")); }) == COSIGN_ERR_ARGUMENT);
+  });
+
   test("another key, no signature and no image are three different errors", [] {
     std::string at = image();
     auto key = cosign::private_key::generate(), other = cosign::private_key::generate("ed25519");

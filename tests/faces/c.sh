@@ -231,6 +231,19 @@ batches() {
     return $code
 }
 
+# The verbs of 2021 on a layout and on a registry.
+seed() {
+    cc -std=c99 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all "$root/tests/c/seed.c" \
+        -o "$work/seed" $(flags) "$(rpath)" && fresh seed_image || return 1
+    local host line
+    coproc REGISTRY { "$COSIGN_TEST_REGISTRY"; }
+    read -r _ host <&"${REGISTRY[0]}" || return 1
+    echo '{"add_image": {"repository": "team/app", "tag": "v1"}}' >&"${REGISTRY[1]}" && read -r line <&"${REGISTRY[0]}" &&
+        "$work/seed" "$work/seed_image" "$host/team/app:v1" || return 1
+    eval "exec ${REGISTRY[1]}>&-"
+    wait "$REGISTRY_PID" && echo "on a layout and a registry"
+}
+
 # The tree may be moved, and CMake finds it there.
 moved_tree() {
     local there=$work/moved/deep
@@ -289,6 +302,7 @@ step "a transparency log" transparency_log
 step "batches" batches
 step "batches under AddressSanitizer" batches -fsanitize=address,undefined -fno-sanitize-recover=all
 step "a registry that fails" faults
+step "the verbs of 2021" seed
 step "a moved tree, with CMake and pkg-config" moved_tree
 
 echo "$passed passed, $failed failed"

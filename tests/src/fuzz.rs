@@ -287,7 +287,7 @@ fn check_manifest(manifest: &Manifest, value: &Value) {
     if let Ok(appended) = legacy::append(Some(manifest), &new, false) {
         let appended = Manifest::parse(&appended.manifest, Some(&manifest.media_type)).expect("a manifest appended to");
         assert_eq!(appended.layers.split_last(), Some((&legacy::layer(&new), &manifest.layers[..])));
-        assert!(!legacy::is_duplicate(&appended.layers, &new, &keys().public[0]), "{{}} was not signed");
+        assert!(!legacy::is_duplicate(&appended.layers, &new, Some(&keys().public[0])), "{{}} was not signed");
     }
 }
 

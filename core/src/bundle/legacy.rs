@@ -15,10 +15,15 @@ use crate::oci::{Descriptor, Manifest, media_type, push_member};
 pub const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 /// The layer annotation that holds a PEM certificate.
 pub const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+/// The layer annotation that holds the PEM certificates above it; empty when cosign had none.
+pub const CHAIN: &str = "dev.sigstore.cosign/chain";
 /// The layer annotation that holds Rekor's signed entry timestamp.
 pub const LOG_BUNDLE: &str = "dev.sigstore.cosign/bundle";
 /// The layer annotation that holds an RFC 3161 timestamp.
 pub const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+
+/// A signature has at most this many bytes; the longest, RSA with 4096 bits, has 512.
+pub const MAX_SIGNATURE: usize = 4096;
 
 /// cosign reads and writes at most this many signatures per image.
 pub const MAX_LAYERS: usize = 1000;
@@ -78,7 +83,8 @@ pub fn layer(new: &NewSignature) -> Descriptor {
 }
 
 /// Whether `layers` already hold this payload signed by `key` with the same annotations (cosign's `DupeDetector`).
-pub fn is_duplicate(layers: &[Descriptor], new: &NewSignature, key: &PublicKey) -> bool {
+/// Without a key, which a signature made elsewhere comes without, it has to be the same signature.
+pub fn is_duplicate(layers: &[Descriptor], new: &NewSignature, key: Option<&PublicKey>) -> bool {
     let wanted = layer(new);
     let described = |layer: &Descriptor| {
         let mut annotations = layer.annotations.clone();
@@ -88,7 +94,10 @@ pub fn is_duplicate(layers: &[Descriptor], new: &NewSignature, key: &PublicKey) 
     layers.iter().any(|old| {
         let signed = || {
             let signature = old.annotations.get(SIGNATURE).and_then(|text| base64::decode(text).ok());
-            signature.is_some_and(|signature| key.verify(&new.payload, &signature).is_ok())
+            signature.is_some_and(|signature| match key {
+                Some(key) => key.verify(&new.payload, &signature).is_ok(),
+                None => signature == new.signature,
+            })
         };
         old.digest == wanted.digest
             && old.size == wanted.size

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
-    BatchOptions, BatchResult, ClientOptions, SignOptions, Signed, TriangulateOptions, VerifyOptions, run_local,
+    BatchOptions, BatchResult, ClientOptions, Detached, Diagnosis, DownloadOptions, SignOptions, Signed, Tree,
+    TriangulateOptions, UnverifiedSignature, VerifyOptions, run_local,
 };
 use crate::call::Call;
 use crate::error::{Code, Error, Result};
@@ -61,6 +62,53 @@ impl Client {
     /// See [`super::Client::sign`].
     pub fn sign(&self, image: &ImageRef, key: &PrivateKey, options: &SignOptions, call: &Call) -> Result<Signed> {
         self.run_here(options.is_local(image), self.client.sign(image, key, options, call))
+    }
+
+    /// See [`super::Client::generate`].
+    pub fn generate(&self, image: &ImageRef, options: &SignOptions, call: &Call) -> Result<Vec<u8>> {
+        self.run(image, self.client.generate(image, options, call))
+    }
+
+    /// See [`super::Client::sign_detached`].
+    pub fn sign_detached(
+        &self,
+        image: &ImageRef,
+        key: &PrivateKey,
+        options: &SignOptions,
+        call: &Call,
+    ) -> Result<Detached> {
+        self.run(image, self.client.sign_detached(image, key, options, call))
+    }
+
+    /// See [`super::Client::attach_signature`].
+    pub fn attach_signature(
+        &self,
+        image: &ImageRef,
+        signature: &[u8],
+        options: &SignOptions,
+        call: &Call,
+    ) -> Result<Signed> {
+        self.run(image, self.client.attach_signature(image, signature, options, call))
+    }
+
+    /// See [`super::Client::download`].
+    pub fn download(
+        &self,
+        image: &ImageRef,
+        options: &DownloadOptions,
+        call: &Call,
+    ) -> Result<Vec<UnverifiedSignature>> {
+        self.run(image, self.client.download(image, options, call))
+    }
+
+    /// See [`super::Client::tree`].
+    pub fn tree(&self, image: &ImageRef, call: &Call) -> Result<Tree> {
+        self.run(image, self.client.tree(image, call))
+    }
+
+    /// See [`super::Client::doctor`].
+    pub fn doctor(&self, image: &ImageRef, call: &Call) -> Result<Diagnosis> {
+        self.run(image, self.client.doctor(image, call))
     }
 
     /// See [`super::Client::verify`].

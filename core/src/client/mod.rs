@@ -1,7 +1,12 @@
 //! The verbs: sign, verify (one image or many), resolve, triangulate. Each file reads as the recipe of one verb.
 
+mod attach;
 mod batch;
 pub mod blocking;
+mod doctor;
+mod download;
+mod generate;
+mod hanging;
 mod nodes;
 #[cfg(feature = "oci-client")]
 mod oci_client;
@@ -10,6 +15,7 @@ mod resolve;
 mod sign;
 mod signed;
 mod tlog;
+mod tree;
 mod verify;
 
 use std::future::Future;
@@ -18,11 +24,16 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 pub use batch::{Batch, BatchOf, BatchOptions, BatchResult};
+pub use doctor::{Diagnosis, Finding, Reader};
+pub use download::UnverifiedSignature;
+pub use generate::Detached;
 pub use options::{
-    ClientOptions, Format, SignOptions, TlogUpload, TriangulateOptions, VerifyOptions, parse_tag_suffix,
+    ClientOptions, DownloadOptions, Format, SignOptions, TlogUpload, TriangulateOptions, VerifyOptions,
+    parse_tag_suffix,
 };
 pub use signed::{Signed, StoredSignature};
 pub use tlog::{LogRecord, TlogOutcome};
+pub use tree::{Attachment, AttachmentKind, Item, Tree};
 
 use crate::error::{Code, Error, Result};
 use crate::oci::ImageRef;

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use crate::bundle::legacy;
 use crate::error::{Code, Error, Result};
 use crate::oci::ImageRef;
+use crate::payload::simple_signing::PayloadForm;
 use crate::registry::{ClientCertificate, Credential, DockerConfig, ProxyRules, Transport, TransportOptions};
 use crate::sigstore::PUBLIC_REKOR;
 use crate::verify::Policy;
@@ -323,6 +324,10 @@ pub struct SignOptions {
     pub recursive: bool,
     /// Whether the signature goes to the transparency log of the client ([`ClientOptions::set_rekor_url`]).
     pub tlog: TlogUpload,
+    /// The spelling of the payload: today's, or that of 2021.
+    pub payload_form: PayloadForm,
+    /// The exact bytes to sign instead of a payload of our own: any format, at most 1 MiB. The legacy format only.
+    pub payload: Option<Vec<u8>>,
 }
 
 impl Default for SignOptions {
@@ -337,6 +342,8 @@ impl Default for SignOptions {
             tag_suffix: None,
             recursive: false,
             tlog: TlogUpload::Never,
+            payload_form: PayloadForm::Today,
+            payload: None,
         }
     }
 }
@@ -417,6 +424,15 @@ impl Default for VerifyOptions {
             offline: false,
         }
     }
+}
+
+/// What to download.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DownloadOptions {
+    /// The only format that is looked for; `None` and [`Format::Both`]: both.
+    pub format: Option<Format>,
+    /// The suffix of the signature tag: `.sig`, or `.cosign` as in 2021.
+    pub tag_suffix: Option<String>,
 }
 
 /// What `triangulate` names.

@@ -13,7 +13,7 @@ use crate::call::Call;
 use crate::error::{Code, Error, Result};
 use crate::key::{PrivateKey, PublicKey};
 use crate::oci::ImageRef;
-use crate::payload::{simple_signing, statement};
+use crate::payload::statement;
 use crate::registry::limits;
 use crate::store::{Adding, Image, NewItem, Store};
 use crate::trust::Subject;
@@ -88,6 +88,7 @@ type Logged = (Made, Option<LogRecord>);
 impl<'a> Recipe<'a> {
     fn new(client: &'a Client, key: &'a PrivateKey, options: &'a SignOptions) -> Result<Recipe<'a>> {
         let suffix = super::options::suffix(options.tag_suffix.as_deref())?;
+        super::generate::check(options)?;
         let annotations = annotations(&options.annotations)?;
         let tlog = TlogOutcome::NotAsked;
         Ok(Recipe { client, key, signer: key.public_key(), options, suffix, annotations, tlog })
@@ -147,11 +148,7 @@ impl<'a> Recipe<'a> {
     }
 
     fn legacy(&self, image: &Image) -> Result<NewSignature> {
-        let identity = self.options.identity.as_deref().unwrap_or(&image.identity);
-        let payload = simple_signing::write(identity, &image.digest, &self.annotations);
-        if payload.len() > simple_signing::MAX_BYTES {
-            return Err(Error::new(Code::TooLarge, "the annotations make the payload larger than 1 MiB"));
-        }
+        let payload = super::generate::payload(self.options, image)?;
         Ok(NewSignature { signature: self.key.sign(&payload)?, payload, ..NewSignature::default() })
     }
 
@@ -159,7 +156,7 @@ impl<'a> Recipe<'a> {
         match made {
             Made::Legacy(signature) => NewItem::Layer {
                 signature,
-                key: &self.signer,
+                key: Some(&self.signer),
                 suffix: self.suffix,
                 docker: self.options.docker_media_types,
             },
@@ -173,7 +170,8 @@ fn unanswered() -> Error {
     Error::new(Code::Internal, "nobody knows what became of the signature")
 }
 
-fn annotations(given: &[(String, String)]) -> Result<BTreeMap<String, String>> {
+/// The annotations, each name once.
+pub(super) fn annotations(given: &[(String, String)]) -> Result<BTreeMap<String, String>> {
     let mut annotations = BTreeMap::new();
     for (key, value) in given {
         if key.is_empty() {

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::encrypted::{self, EncryptedKey};
 use super::{KeyFormat, PublicKey, import, pkcs8};
-use crate::crypto::{self, Backend, Hash, KeyAlgorithm, Secret, Signer};
+use crate::crypto::{self, Backend, Hash, KeyAlgorithm, Secret, Signer, points};
 use crate::error::{Code, Error, Result};
 
 /// A private key, loaded into the crypto backend. Clones share it; the secret is wiped when the last one is dropped.
@@ -33,14 +33,17 @@ impl PrivateKey {
     /// `password` is taken as bytes exactly as given; `None` is [`Code::PasswordRequired`], and the empty password is a
     /// password. A wrong password and a changed file are [`Code::PasswordWrong`]; anything else that is not such a file,
     /// an unencrypted key included, is [`Code::KeyFormat`]. Takes 70 to 300 ms and up to 128 MiB, which is what the
-    /// file's scrypt cost asks for.
+    /// file's scrypt cost asks for. Files from before 2021-03-06, whose plaintext is a raw Ed25519 key, open as well.
     pub fn from_pem(pem: &[u8], password: Option<&[u8]>) -> Result<PrivateKey> {
         let file = EncryptedKey::from_pem(pem)?;
         let password = password.ok_or_else(|| {
             Error::new(Code::PasswordRequired, "the private key is encrypted and no password was given")
         })?;
         let plaintext = file.open(password)?;
-        let (algorithm, secret) = pkcs8::parse(&plaintext)?;
+        let (algorithm, secret) = match raw_ed25519(&plaintext) {
+            Some(secret) => (KeyAlgorithm::Ed25519, secret),
+            None => pkcs8::parse(&plaintext)?,
+        };
         PrivateKey::load(Backend::active(), algorithm, secret)
     }
 
@@ -120,6 +123,17 @@ impl PrivateKey {
 
 fn does_not_sign(algorithm: KeyAlgorithm, hash: Hash) -> Error {
     Error::new(Code::Unsupported, format!("{algorithm} keys do not sign with {}", hash.name()))
+}
+
+/// The key of a file from before 2021-03-06: not PKCS#8, but Go's `ed25519.PrivateKey`, the seed and the public key. A
+/// plaintext of 64 bytes whose second half is no such public key is left to the parser of PKCS#8.
+fn raw_ed25519(plaintext: &[u8]) -> Option<Secret> {
+    if plaintext.len() != 64 {
+        return None;
+    }
+    let (seed, public) = plaintext.split_first_chunk::<32>()?;
+    let secret = points::ed25519_secret(seed);
+    (secret.public() == public).then_some(secret)
 }
 
 impl fmt::Debug for PrivateKey {

@@ -10,6 +10,9 @@ use crate::digest::Digest;
 use crate::encoding::{base64, pem};
 use crate::error::{Code, Error, Result};
 
+/// The length of a raw Ed25519 key.
+const RAW_ED25519: usize = 32;
+
 /// A public key of an accepted kind, in canonical form: equal keys have equal DER and equal fingerprints.
 #[derive(Clone)]
 pub struct PublicKey(Arc<Inner>);
@@ -23,7 +26,7 @@ struct Inner {
 }
 
 impl PublicKey {
-    /// Reads PEM: `PUBLIC KEY` (SPKI), or `RSA PUBLIC KEY` (PKCS#1). Only the first block is read; text around it, CRLF
+    /// Reads PEM: `PUBLIC KEY` (SPKI, or the 32 bytes of an Ed25519 key as cosign wrote them until 2021-03-06), or `RSA PUBLIC KEY` (PKCS#1). Only the first block is read; text around it, CRLF
     /// and any line width are fine, PEM headers are not.
     pub fn from_pem(pem: &[u8]) -> Result<PublicKey> {
         let block = decode_pem(pem)?;
@@ -31,6 +34,8 @@ impl PublicKey {
             return Err(Error::new(Code::KeyFormat, "the public key has PEM headers, which no public key has"));
         }
         match block.label.as_str() {
+            // Until 2021-03-06 cosign wrote the raw Ed25519 key into the block; no SPKI is that short.
+            "PUBLIC KEY" if block.der.len() == RAW_ED25519 => PublicKey::of(KeyAlgorithm::Ed25519, &block.der),
             "PUBLIC KEY" => PublicKey::from_der(&block.der),
             "RSA PUBLIC KEY" => {
                 let algorithm = crypto::rsa::public_key(&block.der)?;
@@ -67,7 +72,7 @@ impl PublicKey {
             .map_err(|_| Error::new(Code::KeyFormat, "the inline public key is not padded standard base64"))?;
         match bytes.len() {
             0 => Err(Error::new(Code::KeyFormat, "the inline public key is empty")),
-            32 => PublicKey::from_der(&spki::write(KeyAlgorithm::Ed25519, &bytes)),
+            RAW_ED25519 => PublicKey::of(KeyAlgorithm::Ed25519, &bytes),
             _ => PublicKey::from_der(&bytes),
         }
     }

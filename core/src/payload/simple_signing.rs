@@ -19,6 +19,38 @@ pub const TYPE: &str = "cosign container image signature";
 /// The `type` of cosign before v0.5, and the only one of the capitalised form.
 pub const TYPE_2021: &str = "cosign container signature";
 
+/// Which spelling of the payload to write. Both are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PayloadForm {
+    /// What cosign writes since v0.4: lower-case members, and the repository as `docker-reference`.
+    #[default]
+    Today,
+    /// What cosign wrote in March 2021: capitalised members, the type of that time, an empty `docker-reference`.
+    Seed,
+}
+
+impl PayloadForm {
+    /// `today` or `2021`; any other text is [`Code::Argument`].
+    pub fn parse(name: &str) -> Result<PayloadForm> {
+        match name {
+            "today" => Ok(PayloadForm::Today),
+            "2021" => Ok(PayloadForm::Seed),
+            _ => {
+                let shown: String = name.chars().take(40).collect();
+                Err(Error::new(Code::Argument, format!("the payload form {shown:?} is not today or 2021")))
+            }
+        }
+    }
+
+    /// The name that [`PayloadForm::parse`] takes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PayloadForm::Today => "today",
+            PayloadForm::Seed => "2021",
+        }
+    }
+}
+
 /// A payload is at most 1 MiB.
 pub const MAX_BYTES: usize = 1 << 20;
 
@@ -79,14 +111,37 @@ const SEED: Names = Names {
 
 /// Writes the payload: byte for byte what cosign signs.
 pub fn write(docker_reference: &str, digest: &Digest, annotations: &BTreeMap<String, String>) -> Vec<u8> {
+    write_names(&TODAY, docker_reference, digest, annotations)
+}
+
+/// Writes the payload of March 2021: byte for byte what cosign signed then, when `docker_reference` was always empty.
+pub fn write_seed(docker_reference: &str, digest: &Digest, annotations: &BTreeMap<String, String>) -> Vec<u8> {
+    write_names(&SEED, docker_reference, digest, annotations)
+}
+
+fn write_names(
+    names: &Names,
+    docker_reference: &str,
+    digest: &Digest,
+    annotations: &BTreeMap<String, String>,
+) -> Vec<u8> {
     let mut out = String::with_capacity(256);
-    out.push_str("{\"critical\":{\"identity\":{\"docker-reference\":");
+    let open = |out: &mut String, before: &str, name: &str| {
+        out.push_str(before);
+        go_json::push_string(out, name);
+        out.push(':');
+    };
+    open(&mut out, "{", names.critical);
+    open(&mut out, "{", names.identity);
+    open(&mut out, "{", REFERENCE);
     go_json::push_string(&mut out, docker_reference);
-    out.push_str("},\"image\":{\"docker-manifest-digest\":");
+    open(&mut out, "},", names.image);
+    open(&mut out, "{", names.digest);
     go_json::push_string(&mut out, &digest.to_string());
-    out.push_str("},\"type\":");
-    go_json::push_string(&mut out, TYPE);
-    out.push_str("},\"optional\":");
+    open(&mut out, "},", names.payload_type);
+    // The first type that a spelling is read with is the one that is written.
+    go_json::push_string(&mut out, names.types.first().unwrap_or(&TYPE));
+    open(&mut out, "},", names.optional);
     if annotations.is_empty() {
         out.push_str("null");
     } else {
@@ -240,6 +295,20 @@ mod tests {
         ] {
             assert_eq!(parse(&bad).unwrap_err().code(), Code::PayloadMismatch, "{bad}");
         }
+    }
+
+    #[test]
+    fn writes_the_payload_of_2021() {
+        let digest = Digest::parse(A).unwrap();
+        let expected = format!(
+            r#"{{"Critical":{{"Identity":{{"docker-reference":""}},"Image":{{"Docker-manifest-digest":"{A}"}},"Type":"cosign container signature"}},"Optional":null}}"#
+        );
+        assert_eq!(write_seed("", &digest, &BTreeMap::new()), expected.as_bytes());
+        let annotations = [("k".to_owned(), "<v>".to_owned())].into();
+        let bytes = write_seed("", &digest, &annotations);
+        assert!(bytes.ends_with(br#""Optional":{"k":"\u003cv\u003e"}}"#));
+        let read = SimpleSigning::parse(&bytes, ParseOptions::default()).unwrap();
+        assert_eq!((read.digest, read.payload_type.as_str()), (digest, TYPE_2021));
     }
 
     #[test]

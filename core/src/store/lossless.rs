@@ -37,13 +37,13 @@ impl Tags {
     fn machine(&self, adding: &Adding<'_>) -> Result<Machine> {
         let (place, job) = match &adding.item {
             NewItem::Layer { signature, key, suffix, docker } => {
-                let (known, signer) = ((*signature).clone(), (*key).clone());
+                let (known, signer) = ((*signature).clone(), key.cloned());
                 let job = Job::Layer {
                     layer: legacy::layer(signature),
                     payload: signature.payload.as_slice().into(),
                     docker: *docker,
                     duplicate: Some(Arc::new(move |old: &Descriptor| {
-                        legacy::is_duplicate(std::slice::from_ref(old), &known, &signer)
+                        legacy::is_duplicate(std::slice::from_ref(old), &known, signer.as_ref())
                     })),
                 };
                 (Place::image(&adding.image.digest, suffix)?, job)

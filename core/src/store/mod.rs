@@ -55,8 +55,8 @@ pub enum NewItem<'a> {
     Layer {
         /// The payload and its signature.
         signature: &'a NewSignature,
-        /// Who signed: tells what is there already.
-        key: &'a PublicKey,
+        /// Who signed: tells what is there already. `None` when the signature was made elsewhere.
+        key: Option<&'a PublicKey>,
         /// The suffix of the tag.
         suffix: &'a str,
         /// Docker's media types for a new image.
@@ -132,6 +132,18 @@ pub struct Referring {
     pub index: Option<StoredManifest>,
 }
 
+/// Everything that a place lists of one image, signature or not; each part with the reason why it could not be read.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The suffixes of the names `sha256-<hex><suffix>`, each once, sorted; the name without a suffix is the fallback
+    /// index.
+    pub suffixes: Result<Vec<String>>,
+    /// Every manifest that says it refers to the image, each digest once.
+    pub referrers: Result<Vec<Descriptor>>,
+    /// How those were found: `referrers`, `fallback index` or `layout`.
+    pub found_by: &'static str,
+}
+
 /// What the journal holds beside the standard places.
 #[derive(Debug, Clone, Default)]
 pub struct Journalled {
@@ -164,6 +176,9 @@ pub trait Store: Send + Sync {
 
     /// What refers to `subject`.
     fn referring<'a>(&'a self, subject: &'a Digest, call: &'a Call) -> BoxFuture<'a, Result<Referring>>;
+
+    /// Everything that the place lists of `subject`.
+    fn listed<'a>(&'a self, subject: &'a Digest, call: &'a Call) -> BoxFuture<'a, Listed>;
 
     /// The journal beside the tag of `suffix` and the fallback index, given what those hold.
     fn journal<'a>(

@@ -24,7 +24,7 @@ impl Tags {
     pub(super) async fn add_plainly(&self, adding: &Adding<'_>, call: &Call) -> Result<Added> {
         match &adding.item {
             NewItem::Layer { signature, key, suffix, docker } => {
-                self.add_layer(&Place::image(&adding.image.digest, suffix)?, signature, key, *docker, call).await
+                self.add_layer(&Place::image(&adding.image.digest, suffix)?, signature, *key, *docker, call).await
             }
             NewItem::Bundle { json, predicate_type } => self.add_bundle(adding.image, json, predicate_type, call).await,
         }
@@ -34,7 +34,7 @@ impl Tags {
         &self,
         place: &Place,
         new: &NewSignature,
-        key: &PublicKey,
+        key: Option<&PublicKey>,
         docker: bool,
         call: &Call,
     ) -> Result<Added> {

@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 
-use super::journal::{self, Content, Entry, Kind, Listed, Place};
-use super::{Added, Adding, BoxFuture, Image, Journalled, Referring, Store, StoredManifest};
+use super::journal::{self, Content, Entry, Kind, Place};
+use super::{Added, Adding, BoxFuture, Image, Journalled, Listed, Referring, Store, StoredManifest};
 use crate::bundle::{legacy, referrer};
 use crate::call::Call;
 use crate::digest::Digest;
@@ -112,6 +112,42 @@ impl Tags {
         Ok(referring)
     }
 
+    /// Every tag that begins like the image's, and everything that refers to it.
+    async fn list_everything(&self, subject: &Digest, call: &Call) -> Listed {
+        let (host, repository) = self.at();
+        let prefix = referrer::fallback_tag(subject);
+        let tags = async {
+            // What stands between the prefix and its tags in order is only what begins with both.
+            let list = self.transport.list_tags(host, repository, &prefix, None, call).await?;
+            let tags = list.map(|list| list.tags).unwrap_or_default();
+            let mut suffixes: Vec<String> =
+                tags.iter().filter_map(|tag| tag.strip_prefix(&prefix)).map(str::to_owned).collect();
+            suffixes.sort_unstable();
+            suffixes.dedup();
+            Ok(suffixes)
+        };
+        let referrers = async {
+            match self.transport.referrers(host, repository, subject, None, call).await? {
+                Referrers::Found(entries) => Ok(("referrers", entries)),
+                Referrers::NoApi => match self.get(&prefix, call).await? {
+                    None => Ok(("fallback index", Vec::new())),
+                    Some(found) => match referrer::parse_fallback(&found.bytes, Some(&found.media_type), subject)? {
+                        referrer::Fallback::Index(index) => Ok(("fallback index", index.manifests)),
+                        referrer::Fallback::Alias => Ok(("fallback index", Vec::new())),
+                    },
+                },
+            }
+        };
+        let (suffixes, referrers) = futures_util::future::join(tags, referrers).await;
+        let found_by = referrers.as_ref().map_or("referrers", |(found_by, _)| *found_by);
+        let referrers = referrers.map(|(_, entries)| {
+            let mut known = std::collections::HashSet::new();
+            let entries = entries.into_iter().map(|entry| entry.descriptor);
+            entries.filter(|entry| known.insert(entry.digest.clone())).collect()
+        });
+        Listed { suffixes, referrers, found_by }
+    }
+
     async fn read_manifest(&self, descriptor: &Descriptor, call: &Call) -> Result<Option<StoredManifest>> {
         Ok(self.get(&descriptor.digest.to_string(), call).await?.map(Into::into))
     }
@@ -127,7 +163,7 @@ impl Tags {
     ) -> Result<Journalled> {
         let mut found = Journalled::default();
         let image = Place::image(subject, suffix)?;
-        let mut wanted: Vec<(&Place, Listed)> = Vec::new();
+        let mut wanted: Vec<(&Place, journal::Listed)> = Vec::new();
         let tag = tag.and_then(|tag| Content::read(&image, Some(tag)).ok());
         let by_api = referring.is_some_and(|referring| referring.index.is_none() && !referring.journal.is_empty());
         let now = local_time();
@@ -157,7 +193,8 @@ impl Tags {
                         .and_then(|stored| Content::read(place, Some(stored)).ok()),
                 };
                 let names = tags.iter().filter_map(|tag| place.parse(tag));
-                let listed: Vec<Listed> = names.map(|name| Listed { name: Some(name), digest: None }).collect();
+                let listed: Vec<journal::Listed> =
+                    names.map(|name| journal::Listed { name: Some(name), digest: None }).collect();
                 let (listed, more) = journal::journal_to_read(&listed, content.as_ref(), now);
                 wanted.extend(listed.into_iter().map(|listed| (place, listed)));
                 note_more(&mut found, more);
@@ -231,6 +268,10 @@ impl Store for Tags {
 
     fn referring<'a>(&'a self, subject: &'a Digest, call: &'a Call) -> BoxFuture<'a, Result<Referring>> {
         Box::pin(self.list(subject, call))
+    }
+
+    fn listed<'a>(&'a self, subject: &'a Digest, call: &'a Call) -> BoxFuture<'a, Listed> {
+        Box::pin(self.list_everything(subject, call))
     }
 
     fn journal<'a>(

@@ -19,5 +19,5 @@ pub use checks::{Conditions, Judge, judge};
 pub use evidence::{BundleSignature, Evidence, LegacySignature, Payload, SignatureEvidence, Unread};
 pub use log::LogAnswer;
 pub use policy::Policy;
-pub use report::{Check, CheckResult, Report, SignatureReport, Verdict};
+pub use report::{Check, CheckResult, Report, SignatureReport, UnreadReport, Verdict};
 pub use verified::{Verification, Verified, VerifiedSignature};

@@ -196,6 +196,23 @@ type SignOptions struct {
 	Recursive bool
 	// Tlog is TlogNever unless another is named. The JSON of the result says what came of it.
 	Tlog string
+	// PayloadForm is the spelling of the legacy payload: "today" unless "2021" is named.
+	PayloadForm string
+	// Payload is the exact bytes to sign or to attach instead of a payload of our own, in any format; legacy only.
+	Payload []byte
+}
+
+// build makes C's options, which the caller frees; nil are the defaults.
+func (options *SignOptions) build() (*C.cosign_sign_options, error) {
+	o := C.cosign_sign_options_new()
+	if options == nil {
+		return o, nil
+	}
+	if err := options.apply(o); err != nil {
+		C.cosign_sign_options_free(o)
+		return nil, err
+	}
+	return o, nil
 }
 
 func (options *SignOptions) apply(o *C.cosign_sign_options) error {
@@ -214,6 +231,7 @@ func (options *SignOptions) apply(o *C.cosign_sign_options) error {
 		{options.LayoutTag, func(t []*C.char) { C.cosign_sign_options_set_layout_tag(o, t[0]) }},
 		{options.TagSuffix, func(t []*C.char) { C.cosign_sign_options_set_tag_suffix(o, t[0]) }},
 		{options.Tlog, func(t []*C.char) { C.cosign_sign_options_set_tlog(o, t[0]) }},
+		{options.PayloadForm, func(t []*C.char) { C.cosign_sign_options_set_payload_form(o, t[0]) }},
 	}
 	for _, text := range texts {
 		if text.value == "" {
@@ -231,6 +249,10 @@ func (options *SignOptions) apply(o *C.cosign_sign_options) error {
 	}
 	if options.Recursive {
 		C.cosign_sign_options_set_recursive(o, 1)
+	}
+	if options.Payload != nil {
+		data, len := bytesOf(options.Payload)
+		C.cosign_sign_options_set_payload(o, data, len)
 	}
 	return nil
 }
@@ -284,14 +306,11 @@ func (c *Client) Sign(ctx context.Context, image string, key *PrivateKey, option
 	if key == nil {
 		return nil, errNilKey
 	}
-	if options == nil {
-		options = &SignOptions{}
-	}
-	o := C.cosign_sign_options_new()
-	defer C.cosign_sign_options_free(o)
-	if err := options.apply(o); err != nil {
+	o, err := options.build()
+	if err != nil {
 		return nil, err
 	}
+	defer C.cosign_sign_options_free(o)
 	err = key.use(func(k *C.cosign_private_key) error {
 		return c.do(ctx, image, func(p *C.cosign_client, ref *C.char, call *C.cosign_call) error {
 			var out *C.cosign_signed

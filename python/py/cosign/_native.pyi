@@ -14,6 +14,7 @@ _Password: TypeAlias = str | bytes | Callable[[], str | bytes] | None
 _Format: TypeAlias = Literal["legacy", "bundle", "both"]
 _DigestAlgorithm: TypeAlias = Literal["sha256", "sha384", "sha512"]
 _Signature: TypeAlias = _StrPath | Buffer
+_PayloadForm: TypeAlias = Literal["today", "2021"]
 _KeyFormat: TypeAlias = Literal["sigstore", "cosign"]
 _Algorithm: TypeAlias = Literal["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa-2048", "rsa-3072", "rsa-4096"]
 
@@ -24,6 +25,7 @@ __all__ = [
     "Batch",
     "BatchResult",
     "Client",
+    "DetachedSignature",
     "Policy",
     "PrivateKey",
     "PublicKey",
@@ -31,6 +33,7 @@ __all__ = [
     "SignedImage",
     "Signer",
     "StoredSignature",
+    "UnverifiedSignature",
     "VerifiedBlob",
     "VerifiedImage",
     "VerifiedSignature",
@@ -39,12 +42,14 @@ __all__ = [
     "_registry",
     "_restore_batch_result",
     "_restore_client",
+    "_restore_detached",
     "_restore_policy",
     "_restore_public_key",
     "_restore_signature",
     "_restore_signed",
     "_restore_signed_blob",
     "_restore_stored",
+    "_restore_unverified",
     "_restore_verified",
     "_restore_verified_blob",
     "error_table",
@@ -355,6 +360,98 @@ class Client:
     def triangulate(self, image: str, *, suffix: str = ".sig", timeout: float | None = None) -> str:
         """Where the signatures of the image are stored; says nothing about whether there are any."""
 
+    def generate(
+        self,
+        image: str,
+        *,
+        annotations: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        identity: str | None = None,
+        payload_form: _PayloadForm = "today",
+        timeout: float | None = None,
+    ) -> bytes:
+        """The payload that `Signer.sign_image` signs: another program may sign it, for `attach_signature`.
+
+        Args:
+            image: By tag or digest; a registry is asked only to resolve a tag.
+            annotations: Pairs to sign along.
+            identity: What the payload names the image instead of its own name.
+            payload_form: `2021` is the spelling of March 2021.
+            timeout: Seconds for the whole call; `None` uses the client's.
+
+        Raises:
+            ImageNotFound: There is no such image.
+            RegistryError: The registry could not be asked.
+        """
+
+    def attach_signature(
+        self,
+        image: str,
+        signature: bytes,
+        *,
+        payload: bytes | None = None,
+        annotations: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        identity: str | None = None,
+        payload_form: _PayloadForm = "today",
+        journal: bool = True,
+        docker_media_types: bool = False,
+        layout_tag: str | None = None,
+        tag_suffix: str | None = None,
+        timeout: float | None = None,
+    ) -> SignedImage:
+        """Stores a signature that was made elsewhere beside those that are there, as `Signer.sign_image` stores its own.
+        It is not verified: there is no key to do it with.
+
+        Args:
+            image: By tag or digest; a tag is resolved once.
+            signature: The raw signature, not base64.
+            payload: What it signs, in any format and kept to the byte; `None` is what `generate` gives for the same
+                annotations, identity and form.
+            annotations: As for `generate`.
+            identity: As for `generate`.
+            payload_form: As for `generate`.
+            journal: As for `Signer.sign_image`, like all that follows.
+            docker_media_types: Writes a new signature image with Docker's media types.
+            layout_tag: In a layout, names the image's entry in the same write.
+            tag_suffix: Instead of `.sig`.
+            timeout: Seconds for the whole call; `None` uses the client's.
+
+        Raises:
+            ArgumentError: The signature or the payload is empty.
+            ImageNotFound: There is no such image.
+            RegistryError: It could not be read or the signature could not be stored, or is too large.
+        """
+
+    def download(
+        self,
+        image: str,
+        *,
+        format: _Format | None = None,
+        tag_suffix: str | None = None,
+        timeout: float | None = None,
+    ) -> list[UnverifiedSignature]:
+        """The signatures that are stored for the image, as they are; none of them is verified. Bundles come first.
+
+        Args:
+            image: By tag or digest.
+            format: The only format that is looked for; `None` is both.
+            tag_suffix: Instead of `.sig`.
+            timeout: Seconds for the whole call; `None` uses the client's.
+
+        Raises:
+            NoSignatures: The image was looked at and has none.
+            ImageNotFound: There is no such image.
+            RegistryError: Something could not be read: the list would not be complete.
+        """
+
+    def tree(self, image: str, *, timeout: float | None = None) -> dict[str, Any]:
+        """Everything that hangs on the image: signatures, attestations, SBOMs, whatever else refers to it, and the
+        journal. Nothing is verified. `docs/commands.md` has its shape; when `complete` is false, `unread` says what
+        could not be read, and what is missing is unknown."""
+
+    def doctor(self, image: str, *, timeout: float | None = None) -> dict[str, Any]:
+        """For each signature of the image which tools can read it, and what to do about those that cannot. Nothing is
+        verified. `docs/commands.md` has its shape; `complete` and `unread` are as in `tree`."""
+
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
@@ -384,6 +481,8 @@ class Signer:
         tag_suffix: str | None = None,
         recursive: bool = False,
         tlog: Literal["never", "public", "always"] = "never",
+        payload: bytes | None = None,
+        payload_form: _PayloadForm = "today",
         timeout: float | None = None,
     ) -> SignedImage:
         """Signs an image and stores the signature beside it, in addition to those that are there. Others may sign it at
@@ -401,6 +500,8 @@ class Signer:
             recursive: For an index: signs everything that it leads to as well, each image for itself.
             tlog: `public` adds the signature to the transparency log of the client if everybody may read the image,
                 `always` in any case; `SignedImage.tlog` says what came of it.
+            payload: The exact bytes to sign instead of a payload of our own, in any format; legacy only.
+            payload_form: `2021` is the spelling of March 2021; legacy only.
             timeout: Seconds for the whole call; `None` uses the client's.
 
         Raises:
@@ -439,6 +540,32 @@ class Signer:
             True
         """
 
+    def sign_detached(
+        self,
+        image: str,
+        *,
+        payload: bytes | None = None,
+        annotations: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        identity: str | None = None,
+        payload_form: _PayloadForm = "today",
+        timeout: float | None = None,
+    ) -> DetachedSignature:
+        """Signs what `sign_image` would sign, and stores nothing. No server is touched when `image` is a digest or a
+        payload is given.
+
+        Args:
+            image: By tag or digest.
+            payload: As for `sign_image`, like all that follows.
+            annotations: Pairs to sign along.
+            identity: What the payload names the image instead of its own name.
+            payload_form: `2021` is the spelling of March 2021.
+            timeout: Seconds for the whole call; `None` uses the client's.
+
+        Raises:
+            ImageNotFound: There is no such image.
+            RegistryError: The registry could not be asked.
+        """
+
     def __reduce__(self) -> NoReturn: ...
 
 @final
@@ -475,6 +602,52 @@ class StoredSignature:
     def log(self) -> dict[str, Any] | None:
         """Its entry in the transparency log, if it got one: `url`, `uuid`, `created` (false when the log had it already),
         `index`, `log_id`, `integrated_time`, `proof`."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class DetachedSignature:
+    """A signature that was made and not stored. Frozen, comparable, hashable, and it pickles."""
+
+    @property
+    def payload(self) -> bytes:
+        """The exact bytes that were signed."""
+
+    @property
+    def signature(self) -> bytes:
+        """The raw signature."""
+
+    @property
+    def base64(self) -> str:
+        """The signature as cosign prints it."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class UnverifiedSignature:
+    """A signature as it is stored: what somebody says, not what is true. Frozen, comparable, hashable, and it pickles."""
+
+    @property
+    def format(self) -> str:
+        """`legacy` or `bundle`."""
+
+    @property
+    def place(self) -> str:
+        """Where it is."""
+
+    @property
+    def payload(self) -> bytes | None:
+        """The signed bytes of a legacy signature, not verified; a bundle holds its own."""
+
+    def to_json(self) -> str:
+        """The line that `cosign download signature` prints."""
+
+    def to_json_2021(self) -> str | None:
+        """The line that `cosign download` printed in 2021; a bundle has none."""
 
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -878,6 +1051,7 @@ def _restore_client(
     layouts: bool,
     reach: tuple[Any, ...],
 ) -> Client: ...
+def _restore_detached(payload: bytes, signature: bytes) -> DetachedSignature: ...
 def _restore_policy(
     keys: Iterable[PublicKey],
     annotations: Mapping[str, str],
@@ -908,6 +1082,9 @@ def _restore_signed_blob(
 def _restore_stored(
     reference: str, format: str, place: str, added: bool, status: str, reason: str | None, log: str | None
 ) -> StoredSignature: ...
+def _restore_unverified(
+    format: str, place: str, payload: bytes | None, json: str, json_2021: str | None
+) -> UnverifiedSignature: ...
 def _restore_verified(
     image: str,
     digest: str,

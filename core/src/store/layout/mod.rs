@@ -17,7 +17,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use self::folder::{FileError, Folder};
-use super::{Added, Adding, BoxFuture, Image, Journalled, NewItem, Protection, Referring, Store, StoredManifest};
+use super::{
+    Added, Adding, BoxFuture, Image, Journalled, Listed, NewItem, Protection, Referring, Store, StoredManifest,
+};
 use crate::bundle::{legacy, referrer};
 use crate::call::Call;
 use crate::digest::Digest;
@@ -336,7 +338,7 @@ impl Layout {
                 let layers = existing.as_ref().map_or(&[][..], |existing| &existing.layers);
                 legacy::check_layer_count(layers.len())?;
                 blobs.push(signature.payload.clone());
-                if legacy::is_duplicate(layers, signature, key) {
+                if legacy::is_duplicate(layers, signature, *key) {
                     (false, place)
                 } else {
                     let made = legacy::append(existing.as_ref(), signature, *docker)?;
@@ -481,13 +483,26 @@ impl Layout {
     /// The manifests whose subject is `subject` and whose content is a sigstore bundle: entries of `index.json`, and blobs
     /// without an entry, as `cosign save` leaves them.
     fn list(&self, subject: &Digest) -> Result<Referring> {
+        let may_be = |entry: &IndexEntry| referrer::may_be_bundle(&entry.descriptor) && !is_signature_image(entry);
+        let is_bundle = |layer: &Descriptor| layer.media_type.starts_with(media_type::SIGSTORE_BUNDLE_PREFIX);
+        let entries = self.scan(subject, may_be, |manifest| manifest.layers.iter().any(is_bundle))?;
+        Ok(Referring { entries, ..Referring::default() })
+    }
+
+    /// The manifests whose subject is `subject`: among the entries of `index.json` that `may_be` takes, and the blobs.
+    fn scan(
+        &self,
+        subject: &Digest,
+        may_be: impl Fn(&IndexEntry) -> bool,
+        is_wanted: impl Fn(&Manifest) -> bool,
+    ) -> Result<Vec<Descriptor>> {
         let folder = self.open()?;
         let index = self.index(&folder)?;
         let mut entries: Vec<Descriptor> = Vec::new();
         let mut left = MAX_SCANNED_BYTES;
         let mut names: Vec<String> = Vec::new();
         for entry in &index.manifests {
-            if referrer::may_be_bundle(&entry.descriptor) && !is_signature_image(entry) {
+            if may_be(entry) {
                 names.push(entry.descriptor.digest.hex().to_owned());
             }
         }
@@ -519,8 +534,7 @@ impl Layout {
                 continue;
             };
             let Ok(manifest) = Manifest::parse(&bytes, None) else { continue };
-            let is_bundle = |layer: &Descriptor| layer.media_type.starts_with(media_type::SIGSTORE_BUNDLE_PREFIX);
-            if manifest.subject.is_some_and(|s| s.digest == *subject) && manifest.layers.iter().any(is_bundle) {
+            if manifest.subject.as_ref().is_some_and(|s| s.digest == *subject) && is_wanted(&manifest) {
                 let mut entry = Descriptor::new(&manifest.media_type, digest, bytes.len() as u64);
                 entry.annotations = manifest.annotations;
                 entry.artifact_type = manifest.artifact_type;
@@ -530,7 +544,7 @@ impl Layout {
                 }
             }
         }
-        Ok(Referring { entries, ..Referring::default() })
+        Ok(entries)
     }
 
     /// The blob `digest` if it may be a manifest. `left` is what may still be read in search of bundles.
@@ -592,6 +606,20 @@ impl Store for Layout {
 
     fn referring<'a>(&'a self, subject: &'a Digest, _call: &'a Call) -> BoxFuture<'a, Result<Referring>> {
         Box::pin(async move { self.list(subject) })
+    }
+
+    fn listed<'a>(&'a self, subject: &'a Digest, _call: &'a Call) -> BoxFuture<'a, Listed> {
+        let prefix = referrer::fallback_tag(subject);
+        let names = || {
+            let index = self.index(&self.open()?)?;
+            let names = index.manifests.iter().filter_map(|entry| entry.annotation(REF_NAME));
+            let suffixes: std::collections::BTreeSet<String> =
+                names.filter_map(|name| name.strip_prefix(&prefix)).map(str::to_owned).collect();
+            Ok(suffixes.into_iter().collect())
+        };
+        let listed =
+            Listed { suffixes: names(), referrers: self.scan(subject, |_| true, |_| true), found_by: "layout" };
+        Box::pin(std::future::ready(listed))
     }
 
     /// A layout has a lock and needs no journal.

@@ -239,6 +239,13 @@ def need_images(parser: Parser, images: list[str]) -> list[str]:
     return images
 
 
+def one_image(images: list[str]) -> str:
+    """Exactly one image."""
+    if len(images) != 1:
+        raise UsageError(f"expected one image, got {len(images)}")
+    return images[0]
+
+
 def no_arguments(images: list[str]) -> None:
     """No positional argument at all."""
     if images:

@@ -14,20 +14,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._native import _KeyFormat
 
+ALGORITHMS = ("ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa-2048", "rsa-3072", "rsa-4096")
 URI_SCHEMES = ("http://", "https://", "awskms://", "gcpkms://", "azurekms://", "hashivault://", "k8s://", "gitlab://")
 
 
 def generate_key_pair(arguments: list[str]) -> int:
     parser = Parser("generate-key-pair", "[FLAGS]", "Make a key pair: PREFIX.key (encrypted) and PREFIX.pub.")
     parser.text("--output-key-prefix", default="cosign", help="name of the two files (default cosign)")
-    algorithms = "ecdsa-p256 (default), ecdsa-p384, ecdsa-p521, ed25519, rsa-2048, rsa-3072, rsa-4096"
-    parser.text("--algorithm", default="ecdsa-p256", help=algorithms)
+    parser.text("--algorithm", default=ALGORITHMS[0], help=f"{ALGORITHMS[0]} (default), {', '.join(ALGORITHMS[1:])}")
     parser.text("--key-format", help="sigstore (default), or cosign: the form of 2021")
     options = parser.read(arguments)
     no_arguments(options.images)
     only(options, "--key-format", ("sigstore", "cosign"), "no such key format")
+    only(options, "--algorithm", ALGORITHMS, "no such algorithm")
+    # Nothing is made before the questions are answered.
+    overwrite = _consent(options.output_key_prefix)
+    password = _passwords.ask_new()
     key = cosign.PrivateKey.generate(options.algorithm)
-    return _write(key, options.output_key_prefix, options.key_format, yes=False)
+    return _write(key, options.output_key_prefix, options.key_format, password, overwrite=overwrite)
 
 
 def import_key_pair(arguments: list[str]) -> int:
@@ -40,7 +44,8 @@ def import_key_pair(arguments: list[str]) -> int:
     no_arguments(options.images)
     only(options, "--key-format", ("sigstore", "cosign"), "no such key format")
     key = cosign.PrivateKey.import_pem(source(options.key))
-    return _write(key, options.output_key_prefix, options.key_format, yes=options.yes)
+    overwrite = _consent(options.output_key_prefix, options.yes)
+    return _write(key, options.output_key_prefix, options.key_format, _passwords.ask_new(), overwrite=overwrite)
 
 
 def public_key(arguments: list[str]) -> int:
@@ -59,11 +64,14 @@ def public_key(arguments: list[str]) -> int:
     return 0
 
 
-def _write(key: cosign.PrivateKey, prefix: str, key_format: _KeyFormat | None, *, yes: bool) -> int:
-    overwrite = _passwords.consent_to_overwrite([f"{prefix}.key", f"{prefix}.pub"], yes)
-    private, public = key.save_pair(
-        prefix, password=_passwords.ask_new(), format=key_format or "sigstore", overwrite=overwrite
-    )
+def _consent(prefix: str, yes: bool = False) -> bool:
+    return _passwords.consent_to_overwrite([f"{prefix}.key", f"{prefix}.pub"], yes)
+
+
+def _write(
+    key: cosign.PrivateKey, prefix: str, key_format: _KeyFormat | None, password: bytes, *, overwrite: bool
+) -> int:
+    private, public = key.save_pair(prefix, password=password, format=key_format or "sigstore", overwrite=overwrite)
     note(f"Private key written to {private}")
     note(f"Public key written to {public}")
     return 0
@@ -74,8 +82,12 @@ def load_private_key(reference: str | None) -> cosign.PrivateKey:
     return cosign.PrivateKey.load(source(reference), password=_passwords.ask)
 
 
-def load_public_key(reference: str | None) -> cosign.PublicKey:
-    """The public key that `--key` names: a file, `env://NAME`, or the key itself in base64."""
+def load_public_key(reference: str | None, timeout: float | None = None) -> cosign.PublicKey:
+    """The public key that `--key` names: a file, `env://NAME`, `https://…`, or the key itself in base64."""
+    if reference and reference.startswith(("http://", "https://")):
+        from ._fetch import fetch
+
+        return cosign.PublicKey.load(fetch(reference, timeout))
     if reference and not reference.startswith(("env://", *URI_SCHEMES)):
         return cosign.PublicKey.load(reference)
     return cosign.PublicKey.load(source(reference))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import cosign
 
+from . import UsageError
+from ._detached import payload_file, sign_detached
 from ._flags import (
     Parser,
     annotation_pairs,
@@ -13,10 +15,12 @@ from ._flags import (
     format_flags,
     need_images,
     note,
+    only,
     only_bool,
     registry_flags,
     wanted_format,
 )
+from ._generate import FORM_HELP, FORMS
 from ._keys import load_private_key
 from ._tlog import log_flags, tell, wanted_upload
 
@@ -41,7 +45,11 @@ def sign(arguments: list[str]) -> int:
     parser.switch("--allow-journal-only", help="succeed although only this library finds the signature")
     parser.text("--tag-suffix", help="suffix of the signature's tag (default .sig; .cosign in 2021)")
     parser.text("--layout-tag", help="give the signed image this name in the layout")
-    parser.switch("--upload", default=True, help="must be true so far")
+    parser.text("--payload", help="sign the bytes of this file, in any format, and attach both")
+    parser.text("--payload-form", help=FORM_HELP)
+    parser.switch("--upload", default=True, help="false: print the signature in base64 and store nothing")
+    parser.text("--output-signature", help="with --upload=false: write the signature to this file instead")
+    parser.text("--output-payload", help="with --upload=false: write what was signed to this file")
     parser.switch("--tlog-upload", default=None, help="add the signature to the transparency log (default: if TLOG=1)")
     parser.switch("--force-tlog", help="add it also if the image is private")
     log_flags(parser)
@@ -50,19 +58,25 @@ def sign(arguments: list[str]) -> int:
     registry_flags(parser)
     options = parser.read(arguments)
     format = wanted_format(options)
-    only_bool(options, "--upload", True, "signatures are always stored with the image")
+    only(options, "--payload-form", FORMS, "no such form")
     only_bool(options, "--use-signing-config", False, "signing configurations are not read yet")
     tlog = wanted_upload(options)
     images = need_images(parser, options.images)
     pairs = annotation_pairs(options.annotations)
+    payload = None if options.payload is None else payload_file(options.payload)
+    if payload is not None and pairs:
+        raise UsageError("--payload and -a contradict each other: annotations are part of the payload")
+    if not options.upload:
+        return sign_detached(options, images, payload, pairs, format)
+    if options.output_signature is not None or options.output_payload is not None:
+        raise UsageError("--output-signature and --output-payload go with --upload=false")
     registries = client(options, images)
     docker = docker_media_types()
     code = 0
     with load_private_key(options.key) as key:
         signer = cosign.Signer(key, registries)
         for image in images:
-            if not image.startswith("oci:") and "@" not in image:
-                note(TAG_WARNING.format(image=image))
+            warn_of_tag(image)
             note("Signing artifact...")
             signed = signer.sign_image(
                 image,
@@ -75,6 +89,8 @@ def sign(arguments: list[str]) -> int:
                 tag_suffix=options.tag_suffix,
                 recursive=bool(options.recursive),
                 tlog=tlog,
+                payload=payload,
+                payload_form=options.payload_form or "today",
                 timeout=duration(options.timeout),
             )
             tell(signed)
@@ -89,6 +105,12 @@ def sign(arguments: list[str]) -> int:
                 if not _is_found_by_all(signature) and not options.allow_journal_only:
                     code = 1
     return code
+
+
+def warn_of_tag(image: str) -> None:
+    """What a tag names may change before it is signed."""
+    if not image.startswith("oci:") and "@" not in image:
+        note(TAG_WARNING.format(image=image))
 
 
 def _is_found_by_all(signature: cosign.StoredSignature) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import cosign
 
-from . import UsageError
-from ._flags import Parser, client, only, registry_flags
+from ._flags import Parser, client, one_image, only, registry_flags
 
 SUFFIXES = {"signature": ".sig", "attestation": ".att", "sbom": ".sbom"}
 
@@ -17,9 +16,7 @@ def triangulate(arguments: list[str]) -> int:
     registry_flags(parser)
     options = parser.read(arguments)
     only(options, "--type", (*SUFFIXES, "digest"), "no such type")
-    if len(options.images) != 1:
-        raise UsageError(f"expected one image, got {len(options.images)}")
-    (image,) = options.images
+    image = one_image(options.images)
     registries: cosign.Client = client(options, [image])
     if options.type == "digest":
         print(registries.resolve(image))

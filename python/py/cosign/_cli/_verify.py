@@ -28,10 +28,11 @@ from ._tlog import enabled, log_flags, trust_flags, trusted_logs
 
 def verify(arguments: list[str]) -> int:
     parser = Parser("verify", "--key FILE [FLAGS] IMAGE...", "Verify images, in registries or OCI layouts (oci:PATH).")
-    parser.text("--key", help="the public key: a file, or the key itself in base64")
+    parser.text("--key", help="the public key: a file, the key itself in base64, env://NAME or https://…")
     parser.many("-a", "--annotations", help="key=value that must be signed")
     parser.switch("--check-claims", default=True, help="whether what is signed must name this image (default true)")
-    parser.text("-o", "--output", default="json", help="json (default) or text")
+    parser.text("-o", "--output", help="json (default) or text")
+    parser.switch("--explain", help="print which signatures counted and why others did not, with -o json as JSON")
     parser.switch("--local-image", help="the images are paths of OCI layouts")
     format_flags(parser, "the only format that counts: legacy or bundle (default both)")
     parser.text("--journal", default="fallback", help="fallback (default): read the journal when all else fails; never")
@@ -54,7 +55,8 @@ def verify(arguments: list[str]) -> int:
         images = [_layout(path) for path in images]
     demanded = _demands_log(options)
     logs = {} if options.insecure_ignore_tlog else trusted_logs(options, demanded=demanded)
-    policy = cosign.Policy(keys=[load_public_key(options.key)], annotations=wanted, **logs)
+    key = load_public_key(options.key, duration(options.timeout))
+    policy = cosign.Policy(keys=[key], annotations=wanted, **logs)
     verifier = cosign.Verifier(policy, client(options, images))
     if options.insecure_ignore_tlog:
         note(
@@ -70,13 +72,23 @@ def verify(arguments: list[str]) -> int:
         offline=options.offline,
         image_timeout=duration(options.timeout),
     )
-    for verified, shown in zip(_in_order(batch), options.images, strict=True):
+    output = options.output or "json"
+    results = _in_order(batch)
+    for shown in options.images:
+        try:
+            verified = next(results)
+        except cosign.CosignError as error:
+            if options.explain and "report" in error.details:
+                _say(_explained(error.details["report"], options.output))
+            raise
         # What cannot be shown is found out before anything is said about the image.
-        shown_payloads = _shown(verified, shown, options.output)
-        note(_checks(shown, verified, claims=options.check_claims, annotations=bool(wanted)))
+        if options.explain:
+            shown_payloads = _explained(verified.report, options.output)
+        else:
+            shown_payloads = _shown(verified, shown, output)
+        note(_checks(shown, output, verified, claims=options.check_claims, annotations=bool(wanted)))
         sys.stderr.flush()
-        sys.stdout.buffer.write(shown_payloads)
-        sys.stdout.buffer.flush()
+        _say(shown_payloads)
     return 0
 
 
@@ -94,6 +106,20 @@ def _in_order(batch: cosign.Batch) -> Iterator[cosign.VerifiedImage]:
                 yield next_one.verified
 
 
+def _say(output: bytes) -> None:
+    sys.stdout.buffer.write(output)
+    sys.stdout.buffer.flush()
+
+
+def _explained(report: dict[str, Any], output: str | None) -> bytes:
+    """The report, for people unless JSON was asked for."""
+    import json
+
+    from ._explain import explain
+
+    return (f"{json.dumps(report)}\n" if output == "json" else explain(report)).encode()
+
+
 def _layout(path: str) -> str:
     if ":" in path or "@" in path:
         raise UsageError(
@@ -109,8 +135,11 @@ def _demands_log(options: argparse.Namespace) -> bool:
     return enabled() or options.insecure_ignore_tlog is False
 
 
-def _checks(image: str, verified: cosign.VerifiedImage, *, claims: bool, annotations: bool) -> str:
-    lines = ["", f"Verification for {image} --", "The following checks were performed on each of these signatures:"]
+def _checks(image: str, output: str, verified: cosign.VerifiedImage, *, claims: bool, annotations: bool) -> str:
+    """What was checked: in the words of today, or with `-o text` in those of 2021."""
+    lines = ["The following checks were performed on these signatures:"]
+    if output != "text":
+        lines = ["", f"Verification for {image} --", "The following checks were performed on each of these signatures:"]
     if annotations:
         lines.append("  - The specified annotations were verified.")
     if claims:
