@@ -816,6 +816,22 @@ void cosign_sign_options_set_tlog(cosign_sign_options *options,
                                   const char *tlog);
 
 /**
+ * Sets the spelling of the legacy payload. One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param form     required: "today" (the default), or "2021" as cosign wrote it in March 2021. @since 0.1
+ */
+COSIGN_API void cosign_sign_options_set_payload_form(cosign_sign_options *options, const char *form);
+
+/**
+ * Sets the exact bytes to sign or to attach, in any format, instead of a payload of our own; the legacy format only.
+ * One thread at a time.
+ * @param options  required; NULL does nothing
+ * @param data     the bytes, copied; required, not empty
+ * @param len      how many, at most 1 MiB. @since 0.1
+ */
+COSIGN_API void cosign_sign_options_set_payload(cosign_sign_options *options, const void *data, size_t len);
+
+/**
  * Frees the options. Any thread, once.
  * @param options  the options; NULL does nothing. @since 0.1
  */
@@ -1465,6 +1481,161 @@ COSIGN_API void cosign_verify_blob_options_set_hash(cosign_verify_blob_options *
  * @param options  the options; NULL does nothing. @since 0.1
  */
 COSIGN_API void cosign_verify_blob_options_free(cosign_verify_blob_options *options);
+
+/**
+ * Gives the payload that cosign_sign_image signs with the same options: another program may sign it, for
+ * cosign_attach_signature. A registry is asked only to resolve a tag. Blocks; network, or files for a layout.
+ * Thread-safe on the same client and options.
+ * @param client     required
+ * @param reference  "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
+ * @param options    NULL for the defaults
+ * @param call       NULL: no limit but the built-in ones
+ * @param out        required; receives the payload, which has no newline at its end (owned: cosign_buffer_free)
+ * @param err        NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage, 4xx registry, 5xx stopped, 6xx file. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_generate(const cosign_client *client,
+                            const char *reference,
+                            const cosign_sign_options *options,
+                            const cosign_call *call,
+                            cosign_buffer **out,
+                            cosign_error **err);
+
+/**
+ * Signs what cosign_sign_image would sign, and stores nothing. No server is touched when the reference is a digest or
+ * the options have a payload. Blocks; network, or files for a layout. Thread-safe on the same client and options.
+ * @param client     required
+ * @param reference  "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
+ * @param key        required
+ * @param options    NULL for the defaults
+ * @param call       NULL: no limit but the built-in ones
+ * @param signature  required; receives the raw signature (owned: cosign_buffer_free)
+ * @param payload    NULL, or receives the bytes that it signs (owned: cosign_buffer_free)
+ * @param err        NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage, 2xx key, 4xx registry, 5xx stopped, 6xx file. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_sign_detached(const cosign_client *client,
+                                 const char *reference,
+                                 const cosign_private_key *key,
+                                 const cosign_sign_options *options,
+                                 const cosign_call *call,
+                                 cosign_buffer **signature,
+                                 cosign_buffer **payload,
+                                 cosign_error **err);
+
+/**
+ * Stores a raw signature of an image that was made elsewhere, so that others who sign at the same time lose nothing.
+ * What it signs is the payload of the options, kept to the byte, or else what cosign_generate gives for the same
+ * options. It is not verified: there is no key to do it with. Blocks; network, or files for a layout. Thread-safe on
+ * the same client and options.
+ * @param client         required
+ * @param reference      "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
+ * @param signature      the raw bytes, not base64; required, not empty
+ * @param signature_len  how many, at most 4 KiB
+ * @param options        NULL for the defaults
+ * @param call           NULL: no limit but the built-in ones
+ * @param out            NULL, or receives what was done (owned: cosign_signed_free)
+ * @param err            NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage, 4xx registry, 5xx stopped, 6xx file. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_attach_signature(const cosign_client *client,
+                                    const char *reference,
+                                    const void *signature,
+                                    size_t signature_len,
+                                    const cosign_sign_options *options,
+                                    const cosign_call *call,
+                                    cosign_signed **out,
+                                    cosign_error **err);
+
+/**
+ * Gives the signatures that are stored for an image, one line of JSON each; none of them is verified. Blocks; network,
+ * or files for a layout. Thread-safe on the same client.
+ * @param client     required
+ * @param reference  "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
+ * @param format     NULL or "both": bundles, then legacy signatures; "legacy" or "bundle": only those
+ * @param suffix     of the legacy signature's tag; NULL is ".sig", and 2021 had ".cosign"
+ * @param lines_2021 0: the lines of today's `cosign download signature`; anything else: those of `cosign download` in
+ *                   2021, which say nothing of bundles
+ * @param call       NULL: no limit but the built-in ones
+ * @param out        required; receives the lines, each with a newline (owned: cosign_buffer_free)
+ * @param err        NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage, 301: there is none, 4xx registry, 5xx stopped, 6xx file. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_download(const cosign_client *client,
+                            const char *reference,
+                            const char *format,
+                            const char *suffix,
+                            int32_t lines_2021,
+                            const cosign_call *call,
+                            cosign_buffer **out,
+                            cosign_error **err);
+
+/**
+ * Names the place that holds the signatures of an image, "registry/repo:sha256-<hex>.sig"; says nothing about whether
+ * there are any. A registry is asked only to resolve a tag. Blocks; network, or files for a layout. Thread-safe on the
+ * same client.
+ * @param client     required
+ * @param reference  "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
+ * @param suffix     NULL is ".sig"; ".att", ".sbom", or ".cosign" as in 2021
+ * @param call       NULL: no limit but the built-in ones
+ * @param out        required; receives the name (owned: cosign_buffer_free)
+ * @param err        NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage, 4xx registry, 5xx stopped, 6xx file. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_triangulate(const cosign_client *client,
+                               const char *reference,
+                               const char *suffix,
+                               const cosign_call *call,
+                               cosign_buffer **out,
+                               cosign_error **err);
+
+/**
+ * Lists everything that hangs on an image: signatures, attestations and SBOMs of cosign's formats, the tag of 2021,
+ * whatever refers to it, and the journal. Nothing is verified. What could not be read is no error: "complete" is then
+ * false, and "unread" says what and why. Blocks; network, or files for a layout. Thread-safe on the same client.
+ * @param client     required
+ * @param reference  "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
+ * @param call       NULL: no limit but the built-in ones
+ * @param out        required; receives it as JSON, docs/commands.md (owned: cosign_buffer_free)
+ * @param err        NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage, 4xx registry, 5xx stopped, 6xx file. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_tree(const cosign_client *client,
+                        const char *reference,
+                        const cosign_call *call,
+                        cosign_buffer **out,
+                        cosign_error **err);
+
+/**
+ * Says for each signature of an image which tools can read it, and what to do about those that cannot. Nothing is
+ * verified. What could not be read is no error: "complete" is then false, and "unread" says what and why. Blocks;
+ * network, or files for a layout. Thread-safe on the same client.
+ * @param client     required
+ * @param reference  "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
+ * @param call       NULL: no limit but the built-in ones
+ * @param out        required; receives it as JSON, docs/commands.md (owned: cosign_buffer_free)
+ * @param err        NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage, 4xx registry, 5xx stopped, 6xx file. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_doctor(const cosign_client *client,
+                          const char *reference,
+                          const cosign_call *call,
+                          cosign_buffer **out,
+                          cosign_error **err);
 
 #ifdef __cplusplus
 }

@@ -49,6 +49,8 @@ struct Reach {
     proxies: Option<(String, String, String)>,
     /// The transparency log; `None` leaves what the environment said.
     rekor_url: Option<String>,
+    /// A function that is told of each request. Shared, so that it can be handed on without the interpreter.
+    on_request: Option<Arc<Py<PyAny>>>,
 }
 
 impl Reach {
@@ -71,13 +73,24 @@ impl Reach {
         if let Some(url) = &self.rekor_url {
             options.set_rekor_url(url)?;
         }
+        if let Some(function) = self.on_request.clone() {
+            options.set_observer(Arc::new(move |line: &str| {
+                Python::attach(|py| {
+                    // A call must not fail because of who watches it.
+                    if let Err(error) = function.call1(py, (line,)) {
+                        error.write_unraisable(py, None);
+                    }
+                });
+            }));
+        }
         Ok(())
     }
 
     /// Whether this may not be written into a pickle.
     fn is_secret(&self) -> bool {
         let named = |(https, http, _): &(String, String, String)| https.contains('@') || http.contains('@');
-        self.client_certificate.is_some() || self.proxies.as_ref().is_some_and(named)
+        let held = self.client_certificate.is_some() || self.on_request.is_some();
+        held || self.proxies.as_ref().is_some_and(named)
     }
 }
 
@@ -151,7 +164,8 @@ impl Client {
     #[pyo3(signature = (
         *, timeout = None, user_agent = None, ca = None, system_ca = true, client_certificate = None,
         certs_dirs = None, auth = None, docker_config = None, credential_helpers = None, token_servers = None,
-        https_proxy = None, http_proxy = None, no_proxy = None, http_registries = None, rekor_url = None, layouts = true
+        https_proxy = None, http_proxy = None, no_proxy = None, http_registries = None, rekor_url = None,
+        layouts = true, on_request = None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -172,10 +186,11 @@ impl Client {
         http_registries: Option<Vec<String>>,
         rekor_url: Option<String>,
         layouts: bool,
+        on_request: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let proxies = (https_proxy, http_proxy, no_proxy);
-        let mut reach = reach(system_ca, client_certificate, certs_dirs, credential_helpers, token_servers, proxies)?;
-        reach.rekor_url = rekor_url;
+        let reach = reach(system_ca, client_certificate, certs_dirs, credential_helpers, token_servers, proxies)?;
+        let reach = Reach { rekor_url, on_request: on_request.map(Arc::new), ..reach };
         Self::build(py, false, timeout, user_agent, ca, auth, docker_config, http_registries, layouts, reach)
     }
 
@@ -183,7 +198,8 @@ impl Client {
     #[pyo3(signature = (
         *, timeout = None, user_agent = None, ca = None, system_ca = true, client_certificate = None,
         certs_dirs = None, auth = None, docker_config = None, credential_helpers = None, token_servers = None,
-        https_proxy = None, http_proxy = None, no_proxy = None, http_registries = None, rekor_url = None, layouts = true
+        https_proxy = None, http_proxy = None, no_proxy = None, http_registries = None, rekor_url = None,
+        layouts = true, on_request = None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn from_env(
@@ -204,10 +220,11 @@ impl Client {
         http_registries: Option<Vec<String>>,
         rekor_url: Option<String>,
         layouts: bool,
+        on_request: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let proxies = (https_proxy, http_proxy, no_proxy);
-        let mut reach = reach(system_ca, client_certificate, certs_dirs, credential_helpers, token_servers, proxies)?;
-        reach.rekor_url = rekor_url;
+        let reach = reach(system_ca, client_certificate, certs_dirs, credential_helpers, token_servers, proxies)?;
+        let reach = Reach { rekor_url, on_request: on_request.map(Arc::new), ..reach };
         Self::build(py, true, timeout, user_agent, ca, auth, docker_config, http_registries, layouts, reach)
     }
 
@@ -315,7 +332,8 @@ impl Client {
         let config = &self.0.config;
         if !config.auth.is_empty() || config.docker_config.is_some() || config.reach.is_secret() {
             return Err(PyTypeError::new_err(
-                "this client holds credentials and cannot be pickled; use Client.from_env(), which reads them anew",
+                "this client holds credentials or a function and cannot be pickled; use Client.from_env(), which reads \
+                 credentials anew",
             ));
         }
         let ca = config.ca.as_deref().map(|pem| PyBytes::new(py, pem));
@@ -400,6 +418,7 @@ fn reach(
         token_servers: pairs(token_servers, "token_servers")?,
         proxies: given.then(|| (text(https), text(http), text(no_proxy))),
         rekor_url: None,
+        on_request: None,
     })
 }
 
@@ -436,15 +455,8 @@ pub fn _restore_client(
     reach: OpenReach,
 ) -> PyResult<Client> {
     let (system_ca, certs_dirs, credential_helpers, token_servers, proxies, rekor_url) = reach;
-    let reach = Reach {
-        system_ca,
-        client_certificate: None,
-        certs_dirs,
-        credential_helpers,
-        token_servers,
-        proxies,
-        rekor_url,
-    };
+    let reach =
+        Reach { system_ca, certs_dirs, credential_helpers, token_servers, proxies, rekor_url, ..Reach::default() };
     Client::build(py, from_env, timeout, user_agent, ca.as_ref(), None, None, Some(http_registries), layouts, reach)
 }
 

@@ -216,7 +216,7 @@ USAGE = [
     (["sign", "--key", "cosign.key", "--force-tlog", "--tlog-upload=false", "x"], "contradict"),
     (["sign", "--key", "cosign.key", "--tlog-upload", "--rekor-url", "log.test", "oci:x"], "is no URL"),
     (["verify", "--key", "cosign.pub", "--insecure-ignore-tlog=false", "x"], "give the log's public key"),
-    (["sign", "--key", "cosign.key", "--upload=false", "x"], "--upload=false is not supported"),
+    (["sign", "--key", "cosign.key", "--upload=maybe", "x"], "must be true or false"),
     (["sign", "--key", "cosign.key", "--use-signing-config", "x"], "--use-signing-config=true is not supported"),
     (["verify", "--key", "cosign.pub", "--format=bundle", "--new-bundle-format=false", "x"], "contradict"),
     (["verify", "--key", "cosign.pub", "--journal=always", "x"], "--journal=always is not supported"),

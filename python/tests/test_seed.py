@@ -1,9 +1,10 @@
-"""The verbs of 2021 on the command line and in Python: generate, upload, download, sign -payload, tree, doctor, --explain."""
+"""The verbs of 2021 on the command line and in Python, with tree, doctor and verify --explain."""
 
 from __future__ import annotations
 
 import base64
 import http.server
+import io
 import json
 import pickle
 import shutil
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import cosign
 import pytest
-from conftest import DIGEST, ROOT, Command
+from conftest import DIGEST, Command
+from cosign import _cli
 
 if TYPE_CHECKING:
     from conftest import Registry
@@ -42,7 +44,10 @@ def keys(tmp_path: Path, key_files: Path) -> Path:
 
 
 def openssl_key(folder: Path, name: str) -> None:
-    for arguments in (["genpkey", *KEYS[name], "-out", "openssl.pem"], ["pkey", "-in", "openssl.pem", "-pubout", "-out", "openssl.pub"]):
+    for arguments in (
+        ["genpkey", *KEYS[name], "-out", "openssl.pem"],
+        ["pkey", "-in", "openssl.pem", "-pubout", "-out", "openssl.pub"],
+    ):
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
 
@@ -264,7 +269,7 @@ def test_tree(command: Command, keys: Path, place: str, key: cosign.PrivateKey) 
 def test_what_a_tree_could_not_read_is_unknown(command: Command, registry: Registry, key: cosign.PrivateKey) -> None:
     image = registry.image()
     cosign.Signer(key).sign_image(image)
-    registry.tell(fault={"when": "GET *.sig", "do": {"oci_error": [500, "UNKNOWN"]}})
+    registry.tell(fault={"when": "GET *.sig$", "do": {"oci_error": [500, "UNKNOWN"]}})
     for verb, shown in (("tree", ""), ("doctor", "no signature was found in what could be read")):
         done = command(verb, image)
         assert done.returncode == 20, done.stderr
@@ -403,3 +408,52 @@ def test_the_python_methods(image: str, key: cosign.PrivateKey) -> None:
     assert not again.added
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_requests_are_shown_without_credentials(command: Command, registry: Registry) -> None:
+    image = registry.image()
+    for arguments in (["-d", "triangulate", image], ["-v", "triangulate", image], ["triangulate", "-d", image]):
+        done = command(*arguments, "--registry-username", "me", "--registry-password", "hidden")
+        assert done.returncode == 0
+        assert f"GET http://{registry.host}/v2/team/app/manifests/v1 200\n" in done.stderr
+        assert "hidden" not in done.stderr
+    quiet = command("triangulate", image)
+    assert (quiet.returncode, quiet.stderr) == (0, "")
+    seen: list[str] = []
+    client = cosign.Client(on_request=seen.append)
+    client.resolve(image)
+    assert seen == [f"GET http://{registry.host}/v2/team/app/manifests/v1 200"]
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(client)
+    # A watcher that fails stops nothing.
+    cosign.Client(on_request=lambda line: 1 / 0).resolve(image)
+
+
+def test_no_key_is_made_before_the_questions_are_answered(
+    keys: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[str] = []
+
+    class Recorded:
+        @staticmethod
+        def generate(algorithm: str) -> cosign.PrivateKey:
+            made.append(algorithm)
+            raise AssertionError("a key was made")
+
+    monkeypatch.chdir(keys)
+    monkeypatch.setattr(cosign, "PrivateKey", Recorded)
+    before = {path.name: path.read_bytes() for path in keys.iterdir() if path.is_file()}
+    for password, answer, code in [("x", "n\n", 1), ("x", "", 1), (None, "y\n", 1)]:
+        if password is None:
+            monkeypatch.delenv("COSIGN_PASSWORD", raising=False)
+        else:
+            monkeypatch.setenv("COSIGN_PASSWORD", password)
+        stdin = io.TextIOWrapper(io.BytesIO(answer.encode()))
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert _cli.main(["generate-key-pair"]) == code
+        assert "WARNING: File cosign.key already exists. Overwrite?" in capsys.readouterr().err
+        if password is None:
+            # What is piped is the password: nothing of it was read.
+            assert stdin.buffer.tell() == 0
+    assert _cli.main(["generate-key-pair", "--algorithm", "dsa"]) == 2
+    assert made == []
+    assert {path.name: path.read_bytes() for path in keys.iterdir() if path.is_file()} == before

@@ -304,6 +304,64 @@ fn what_could_not_be_read_is_not_downloaded_as_nothing() {
     }
 }
 
+#[test]
+fn what_hangs_on_a_signature_is_downloaded_with_it() {
+    let registry = Registry::start();
+    let subject = registry.add_image("team/app", "v1");
+    let payload = registry.add_blob("team/app", b"payload");
+    let config = registry.add_blob("team/app", b"{}");
+    let pem = fs::read_to_string(root().join("tests/vectors/certificates/signer.pem")).unwrap();
+    let der = STANDARD.decode(pem.lines().filter(|line| !line.starts_with("-----")).collect::<String>()).unwrap();
+    let log = r#"{"SignedEntryTimestamp": "c2V0", "Payload": {"body": "Ym9keQ==", "integratedTime": 1674247893, "logIndex": 11605770, "logID": "00"}}"#;
+    let layer = |annotations: serde_json::Value| {
+        serde_json::json!({
+            "mediaType": "application/vnd.dev.cosign.simplesigning.v1+json",
+            "digest": payload, "size": 7, "annotations": annotations,
+        })
+    };
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": 2},
+        "layers": [
+            layer(serde_json::json!({
+                "dev.cosignproject.cosign/signature": "c2ln",
+                "dev.sigstore.cosign/certificate": pem,
+                "dev.sigstore.cosign/chain": format!("{pem}{pem}"),
+                "dev.sigstore.cosign/bundle": log,
+                "dev.sigstore.cosign/rfc3161timestamp": r#"{"SignedRFC3161Timestamp": "dHM="}"#,
+            })),
+            layer(serde_json::json!({
+                "dev.cosignproject.cosign/signature": "<&>",
+                "dev.sigstore.cosign/certificate": "no PEM",
+                "dev.sigstore.cosign/chain": "",
+                "dev.sigstore.cosign/bundle": "no JSON",
+            })),
+            layer(serde_json::json!({"no": "signature"})),
+        ],
+    });
+    let tag = format!("sha256-{}.sig", subject.strip_prefix("sha256:").unwrap());
+    registry.add_manifest(
+        "team/app",
+        &tag,
+        "application/vnd.oci.image.manifest.v1+json",
+        manifest.to_string().as_bytes(),
+    );
+    let image = parse(&format!("{}/team/app:v1", registry.host()));
+    let found = client().download(&image, &DownloadOptions::default(), &Call::new()).unwrap();
+    let lines: Vec<String> = found.iter().map(|signature| signature.json()).collect();
+    let raw = format!(r#"{{"Raw":"{}"}}"#, STANDARD.encode(der));
+    assert_eq!(
+        lines,
+        [
+            format!(
+                r#"{{"Base64Signature":"c2ln","Payload":"cGF5bG9hZA==","Cert":{raw},"Chain":[{raw},{raw}],"Bundle":{{"SignedEntryTimestamp":"c2V0","Payload":{{"body":"Ym9keQ==","integratedTime":1674247893,"logIndex":11605770,"logID":"00"}}}},"RFC3161Timestamp":{{"SignedRFC3161Timestamp":"dHM="}}}}"#
+            ),
+            r#"{"Base64Signature":"\u003c\u0026\u003e","Payload":"cGF5bG9hZA==","Cert":null,"Chain":null,"Bundle":null,"RFC3161Timestamp":null}"#.to_owned(),
+        ]
+    );
+}
+
 /// Distribution with the example image, a folder, and the reference of the image by digest.
 fn distribution() -> (oracle::Registry, Sandbox, String) {
     let (registry, sandbox) = (oracle::Registry::start(), Sandbox::new());

@@ -274,7 +274,7 @@ impl Doctor<'_> {
                 }
                 Ok((claims, _)) if is_seed => seed(finding, claims.is_ok()),
                 Ok((Err(_), _)) => other_payload(finding),
-                Ok((Ok(claims), is_capitalised)) => self.today(finding, &claims, is_capitalised),
+                Ok((Ok(claims), is_capitalised)) => self.today(finding, &claims, is_capitalised, manifest),
             };
             self.signatures.push(finding);
         }
@@ -282,7 +282,13 @@ impl Doctor<'_> {
     }
 
     /// A signature where cosign has kept its signatures since May 2021.
-    fn today(&self, mut finding: Finding, claims: &SimpleSigning, is_capitalised: bool) -> Finding {
+    fn today(
+        &self,
+        mut finding: Finding,
+        claims: &SimpleSigning,
+        is_capitalised: bool,
+        manifest: &Manifest,
+    ) -> Finding {
         finding.yes(COSIGN1, "");
         let without_log = "with --insecure-ignore-tlog when no transparency log has it";
         finding.yes(COSIGN2, without_log);
@@ -294,7 +300,10 @@ impl Doctor<'_> {
         } else {
             finding.yes(COSIGN3, without_log);
         }
-        if is_capitalised || claims.payload_type != simple_signing::TYPE {
+        if manifest.media_type != media_type::OCI_MANIFEST {
+            finding.no(SKOPEO, "it reads signature images with OCI's media types only, and this one has Docker's");
+            finding.advise("remove the signature image and sign again without COSIGN_DOCKER_MEDIA_TYPES");
+        } else if is_capitalised || claims.payload_type != simple_signing::TYPE {
             finding.no(SKOPEO, "it reads payloads in today's spelling and type only");
             finding.advise("sign it again, so that skopeo and podman read it too");
         } else if claims.docker_reference.is_empty() {
@@ -368,6 +377,11 @@ impl Doctor<'_> {
     fn journalled(&mut self, hung: &[Hung]) -> Result<()> {
         for suffix in [legacy::SUFFIX, legacy::SUFFIX_2021] {
             let place = Place::image(&self.image.digest, suffix)?;
+            // What an unread tag shows is unknown.
+            let shared = self.store.signature_reference(&self.image.digest, suffix);
+            if self.unread.iter().any(|(unread, _)| *unread == shared) {
+                continue;
+            }
             let kind = if suffix == legacy::SUFFIX { Kind::Signatures } else { Kind::Signatures2021 };
             let tag = hung.iter().find(|hung| hung.kind == kind).and_then(|hung| hung.manifest.as_ref().ok());
             let here = Shared::Image(tag.cloned()).ids();

@@ -1,7 +1,7 @@
 //! generate: the payload that sign would sign, for signing it elsewhere; and signing it here without storing.
 
 use super::sign::annotations;
-use super::{Client, Format, SignOptions};
+use super::{Client, Format, SignOptions, TlogUpload};
 use crate::call::Call;
 use crate::error::{Code, Error, Result};
 use crate::key::PrivateKey;
@@ -61,6 +61,12 @@ impl Client {
         let call = &limits::with_deadline(call);
         call.check()?;
         only_legacy(options, "a signature that is not stored")?;
+        if options.tlog != TlogUpload::Never {
+            return Err(Error::new(
+                Code::Argument,
+                "a signature that is not stored is not added to a transparency log",
+            ));
+        }
         check(options)?;
         let payload = match &options.payload {
             Some(payload) => payload.clone(),

@@ -6,7 +6,7 @@ use crate::bundle::legacy;
 use crate::error::{Code, Error, Result};
 use crate::oci::ImageRef;
 use crate::payload::simple_signing::PayloadForm;
-use crate::registry::{ClientCertificate, Credential, DockerConfig, ProxyRules, Transport, TransportOptions};
+use crate::registry::{ClientCertificate, Credential, DockerConfig, Observer, ProxyRules, Transport, TransportOptions};
 use crate::sigstore::PUBLIC_REKOR;
 use crate::verify::Policy;
 
@@ -158,6 +158,13 @@ impl ClientOptions {
     pub fn set_proxy(&mut self, https: &str, http: &str, no_proxy: &str) -> Result<&mut Self> {
         self.transport.proxies = ProxyRules::new(https, http, no_proxy)?;
         Ok(self)
+    }
+
+    /// Tells `observer` of each HTTP exchange when it is over: one line, without credentials. It runs on the thread of the
+    /// request, which waits for it.
+    pub fn set_observer(&mut self, observer: Observer) -> &mut Self {
+        self.transport.observer = Some(observer);
+        self
     }
 
     /// For tests: how long to wait before the second attempt of a request, at most.

@@ -150,9 +150,15 @@ impl Transport {
         }
         let late = || ask.late("no answer", limits::FIRST_BYTE);
         call.check().map_err(|error| in_flight(ask, error))?;
-        let answer = bounded(call, limits::FIRST_BYTE, late, request.send())
-            .await
-            .map_err(|error| Failure::stopped(in_flight(ask, error)))?;
+        let answer = bounded(call, limits::FIRST_BYTE, late, request.send()).await;
+        if let Some(observer) = &self.options.observer {
+            let status = match &answer {
+                Ok(Ok(response)) => response.status().as_u16().to_string(),
+                _ => "no answer".to_owned(),
+            };
+            observer(&format!("{} {} {status}", ask.method, without_secrets(url)));
+        }
+        let answer = answer.map_err(|error| Failure::stopped(in_flight(ask, error)))?;
         let response = answer.map_err(|error| {
             if is_private_address(&error) {
                 return ask.error(Code::Protocol, "cannot connect: the name leads into a private network").into();
@@ -243,6 +249,13 @@ impl Transport {
     }
 }
 
+/// A URL fit for a log: user, password and the values of its query may be secrets.
+fn without_secrets(url: &Url) -> String {
+    let names: Vec<String> = url.query_pairs().map(|(name, _)| clean(&name, 40)).collect();
+    let query = if names.is_empty() { String::new() } else { format!("?{}", names.join("&")) };
+    format!("{}{}{query}", url.origin().ascii_serialization(), clean(url.path(), 400))
+}
+
 /// The turn of the first request to a host, or of one that waited for it long enough; when it ends the host counts as
 /// met, whatever came of it.
 pub(super) struct FirstContact<'a> {
@@ -292,6 +305,14 @@ mod tests {
         for host in ["a/b", "u@a.test", "a.test?x", "a.test#x", ""] {
             assert_eq!(scheme(host).unwrap_err().code(), Code::Reference, "{host}");
         }
+    }
+
+    #[test]
+    fn what_an_observer_sees_holds_no_secret() {
+        let url =
+            Url::parse("https://user:secret@a.test:444/v2/a/blobs/x?digest=sha256:1&X-Sig=secret#secret").unwrap();
+        assert_eq!(without_secrets(&url), "https://a.test:444/v2/a/blobs/x?digest&X-Sig");
+        assert_eq!(without_secrets(&Url::parse("http://127.0.0.1:5000/v2/").unwrap()), "http://127.0.0.1:5000/v2/");
     }
 
     #[test]

@@ -52,4 +52,4 @@ pub use manifests::{FetchedManifest, ManifestHead, PutOutcome, StoredManifest};
 pub use proxy::ProxyRules;
 pub use service::{ServiceAnswer, ServiceAsk, ServiceUrl};
 pub use tls::ClientCertificate;
-pub use transport::{Transport, TransportOptions};
+pub use transport::{Observer, Transport, TransportOptions};

@@ -24,6 +24,10 @@ use super::tls::{self, ClientCertificate, Setup, Trust};
 use super::token::{Asked, Gate, Token};
 use crate::error::{Code, Error, Result};
 
+/// Told of an HTTP exchange in one line, such as `GET https://ghcr.io/v2/a/b/manifests/v1 200`: of a query only the names are
+/// told, of headers and bodies nothing, so no credential is in it. Called on the thread of the request.
+pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// What a [`Transport`] needs to know; all empty is fine.
 #[derive(Clone, Default)]
 pub struct TransportOptions {
@@ -53,6 +57,8 @@ pub struct TransportOptions {
     pub proxies: ProxyRules,
     /// Whether to show nobody who asks: no credential and no certificate, whatever else these options hold.
     pub anonymous: bool,
+    /// Told of each HTTP exchange when it is over.
+    pub observer: Option<Observer>,
     /// For tests: how long to wait before the second attempt, at most.
     #[doc(hidden)]
     pub retry_base: Option<Duration>,

@@ -302,6 +302,8 @@ class Client:
         rekor_url: The transparency log; `None` is Rekor's public one, or in `from_env` that of `REKOR_SERVER`. Only
             calls that were told to use a log ask it.
         layouts: False refuses `oci:PATH`; for services that take references from strangers.
+        on_request: Called with one line for each HTTP exchange when it is over, such as
+            `GET https://ghcr.io/v2/a/b/manifests/v1 200`; no credential is in it. Calls come from other threads.
     """
 
     def __new__(
@@ -323,6 +325,7 @@ class Client:
         http_registries: Sequence[str] | None = None,
         rekor_url: str | None = None,
         layouts: bool = True,
+        on_request: Callable[[str], object] | None = None,
     ) -> Self: ...
     @staticmethod
     def from_env(
@@ -343,6 +346,7 @@ class Client:
         http_registries: Sequence[str] | None = None,
         rekor_url: str | None = None,
         layouts: bool = True,
+        on_request: Callable[[str], object] | None = None,
     ) -> Client:
         """A client set up as command line tools are: credentials from the files and helpers of docker and podman
         (`DOCKER_CONFIG`, `REGISTRY_AUTH_FILE`, ...), certificates (`SSL_CERT_FILE`, `SSL_CERT_DIR`, `certs.d`) and
@@ -398,7 +402,7 @@ class Client:
         tag_suffix: str | None = None,
         timeout: float | None = None,
     ) -> SignedImage:
-        """Stores a signature that was made elsewhere beside those that are there, as `Signer.sign_image` stores its own.
+        """Stores a signature that was made elsewhere beside those that are there, as `Signer.sign_image` does its own.
         It is not verified: there is no key to do it with.
 
         Args:
@@ -629,7 +633,7 @@ class DetachedSignature:
 
 @final
 class UnverifiedSignature:
-    """A signature as it is stored: what somebody says, not what is true. Frozen, comparable, hashable, and it pickles."""
+    """A signature as it is stored: what somebody says, not what is true. Frozen, comparable, hashable, picklable."""
 
     @property
     def format(self) -> str:

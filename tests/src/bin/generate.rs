@@ -27,6 +27,12 @@ const SOURCES: &[&str] = &[
     "verification",
     "batch",
     "blob",
+    "generate",
+    "attach",
+    "download",
+    "triangulate",
+    "tree",
+    "doctor",
 ];
 const WIDTH: usize = 120;
 

@@ -67,6 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    while arguments and arguments[0] in ("-d", "-v", "--verbose"):
+        from . import _flags
+
+        _flags.watch_requests = True
+        arguments = arguments[1:]
     name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     if name in ("-h", "-help", "--help", "help"):
         if name == "help" and rest:
@@ -88,7 +93,8 @@ def _run(arguments: list[str]) -> int:
 def _help() -> str:
     lines = ["Sign and verify container images.", "", "Usage: cosign COMMAND [FLAGS] [ARGUMENTS]", "", "Commands:"]
     lines += [f"  {name:18} {text}" for name, (_, text) in COMMANDS.items()]
-    return "\n".join([*lines, "", 'Run "cosign COMMAND --help" for the flags of a command.'])
+    lines += ["", "Before a command, -d or -v prints each request, without credentials, on standard error."]
+    return "\n".join([*lines, 'Run "cosign COMMAND --help" for the flags of a command.'])
 
 
 def _failed(error: Exception) -> int:

@@ -27,7 +27,7 @@ def upload(arguments: list[str]) -> int:
 def attach(arguments: list[str]) -> int:
     kind = arguments[0] if arguments else ""
     if kind in ("", "-h", "-help", "--help"):
-        print("Attach a signature that was made elsewhere.\n\nUsage: cosign attach signature [FLAGS] IMAGE")
+        print("usage: cosign attach signature [FLAGS] IMAGE\n\nAttach a signature that was made elsewhere.")
         return 0
     if kind != "signature":
         raise UsageError(f"attach {kind} is not supported; there is: attach signature")
@@ -81,7 +81,10 @@ def signature_bytes(reference: str | None) -> bytes:
     if not reference:
         raise UsageError("--signature is required: a file, - for standard input, or the signature in base64")
     if reference == "-":
-        content, where = sys.stdin.buffer.read(MAX_SIGNATURE_TEXT + 1) if sys.stdin is not None else b"", "standard input"
+        content, where = (
+            sys.stdin.buffer.read(MAX_SIGNATURE_TEXT + 1) if sys.stdin is not None else b"",
+            "standard input",
+        )
     elif os.path.lexists(reference):
         with open(reference, "rb") as file:
             content, where = file.read(MAX_SIGNATURE_TEXT + 1), reference

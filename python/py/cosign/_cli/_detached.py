@@ -40,6 +40,8 @@ def sign_detached(
     """Prints the base64 of each signature and a newline. A registry is asked only to resolve a tag."""
     if format in ("bundle", "both"):
         raise UsageError(f"--upload=false prints a signature of the legacy format, not --format={format}")
+    if options.force_tlog or options.tlog_upload:
+        raise UsageError("--upload=false stores nothing, also in no transparency log")
     if options.tag_suffix is not None or options.layout_tag is not None:
         raise UsageError("--upload=false stores nothing: --tag-suffix and --layout-tag have no meaning")
     files = [file for file in (options.output_signature, options.output_payload) if file is not None]

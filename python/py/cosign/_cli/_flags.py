@@ -12,6 +12,9 @@ from typing import Any, Literal, NoReturn
 
 from . import UsageError
 
+watch_requests = False
+"""Whether `-d` or `-v` stands before the command, as in 2021."""
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser for one command."""
@@ -189,6 +192,8 @@ def registry_flags(parser: Parser) -> None:
     parser.text("--registry-cacert", help="a file of certificate authorities to trust as well")
     parser.text("--registry-client-cert", help="a certificate (PEM file) for registries that ask for one")
     parser.text("--registry-client-key", help="its private key (PEM file, unencrypted)")
+    parser.switch("-d", "--verbose", help="print each request, without credentials, on standard error")
+    parser.switch("-v", help="the same")
     parser.text("-t", "--timeout", default="3m0s", help="time for one image, as 90s or 3m (default 3m0s)")
 
 
@@ -214,6 +219,7 @@ def client(options: argparse.Namespace, images: list[str]) -> Any:
         http_registries=http,
         client_certificate=client_certificate(options),
         rekor_url=getattr(options, "rekor_url", None),
+        on_request=note if options.verbose or options.v or watch_requests else None,
     )
 
 

@@ -115,7 +115,7 @@ def _explained(report: dict[str, Any], output: str | None) -> bytes:
     """The report, for people unless JSON was asked for."""
     import json
 
-    from ._explain import explain
+    from ._report import explain
 
     return (f"{json.dumps(report)}\n" if output == "json" else explain(report)).encode()
 
