@@ -37,7 +37,9 @@ def verify(arguments: list[str]) -> int:
     format_flags(parser, "the only format that counts: legacy or bundle (default both)")
     parser.text("--journal", default="fallback", help="fallback (default): read the journal when all else fails; never")
     parser.text("--tag-suffix", help="suffix of the signature's tag (default .sig; .cosign in 2021)")
-    parser.switch("--insecure-ignore-tlog", default=None, help="false demands a transparency log's entry, as TLOG=1 does")
+    parser.switch(
+        "--insecure-ignore-tlog", default=None, help="false demands a transparency log's entry, as TLOG=1 does"
+    )
     parser.switch("--private-infrastructure", help="true demands no transparency log's entry")
     parser.switch("--offline", help="ask no transparency log: its entry must stand beside the signature")
     log_flags(parser)
