@@ -138,7 +138,7 @@ impl Client {
             image: &found,
             call,
             // cosign 3 looks at nothing else as soon as it can load one.
-            has_bundles: hanging.hung.iter().any(|hung| is_bundle(hung)),
+            has_bundles: hanging.hung.iter().any(is_bundle),
             signatures: Vec::new(),
             attestations: 0,
             unread: hanging.unread,

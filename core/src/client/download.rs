@@ -26,7 +26,7 @@ pub struct UnverifiedSignature {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Content {
-    Legacy { layer: Descriptor, payload: Vec<u8> },
+    Legacy { layer: Box<Descriptor>, payload: Vec<u8> },
     Bundle { json: String },
 }
 
@@ -176,7 +176,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     async fn bundles(&self, entries: &[Descriptor], into: &mut Vec<UnverifiedSignature>) -> Result<()> {
-        let reads = entries.to_vec().into_iter().map(|entry| async move { self.bundle(&entry).await });
+        let reads = entries.iter().cloned().map(|entry| async move { self.bundle(&entry).await });
         let mut reads = stream::iter(reads).buffered(AT_ONCE);
         while let Some(read) = reads.try_next().await? {
             self.keep(read, into)?;
@@ -209,7 +209,7 @@ impl Reader<'_> {
                 return Ok(None);
             }
             let payload = self.blob(&layer, simple_signing::MAX_BYTES as u64, &place).await?;
-            Ok(Some(UnverifiedSignature { place, content: Content::Legacy { layer, payload } }))
+            Ok(Some(UnverifiedSignature { place, content: Content::Legacy { layer: Box::new(layer), payload } }))
         });
         let mut reads = stream::iter(reads).buffered(AT_ONCE);
         while let Some(read) = reads.try_next().await? {
