@@ -2,8 +2,8 @@
 
     COSIGN_MEASURE=... COSIGN_PYTHON=... [COSIGN_TOOLS=...] [SIZE=4294967296] python3 benches/blobs.py
 
-Run by scripts/bench.sh. The two are measured in turns, so that a busy machine slows both; prints the medians, their ratio,
-and the greatest peak of RUNS runs. Prints and never judges: wanted are 1.1 times the time and 16 MiB more memory.
+Run by scripts/bench.sh. The two are measured in turns, so that a busy machine slows both; prints the medians, their
+ratio, and the greatest peak of RUNS runs. Prints and never judges: wanted are 1.1 times the time and 16 MiB more memory.
 """
 
 import os

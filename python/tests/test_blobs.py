@@ -303,6 +303,17 @@ def test_bundles_in_both_forms(command: Command, keys: Path) -> None:
         assert command("verify-blob", *flags, f"sha256:{digest[:-1]}g").returncode == 2
 
 
+def test_a_log_entry_can_be_demanded(command: Command, keys: Path) -> None:
+    assert command("sign-blob", "--key", "cosign.key", "--bundle", "a.new", "a").returncode == 0
+    flags = ("verify-blob", "--key", "cosign.pub", "--bundle", "a.new")
+    nobody = command(*flags, "--insecure-ignore-tlog=false", "a")
+    assert (nobody.returncode, "no transparency log is trusted" in nobody.stderr) == (2, True)
+    missing = command(*flags, "--insecure-ignore-tlog=false", "--rekor-public-key", "cosign.pub", "a")
+    assert (missing.returncode, "Verified" in missing.stderr) == (12, False)
+    # As in 2021, the environment asks for a log only where there are images.
+    assert command(*flags, "a", TLOG="1").returncode == 0
+
+
 def test_an_attestation_is_no_signature_of_a_blob(command: Command, keys: Path) -> None:
     flags = ("--key", str(VECTORS / "p256.pub"), "--bundle", str(VECTORS / "attest-blob.sigstore.json"))
     refused = command("verify-blob", *flags, str(VECTORS / "blob.txt"))

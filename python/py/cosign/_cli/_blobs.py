@@ -10,6 +10,7 @@ import cosign
 from . import Refusal, UsageError, _passwords
 from ._flags import Parser, duration, format_flags, note, only, only_bool, os_path, wanted_format
 from ._keys import load_private_key, load_public_key
+from ._tlog import trust_flags, trusted_logs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,9 +87,10 @@ def verify_blob(arguments: list[str]) -> int:
     parser.text("--bundle", help="the bundle, of cosign 3 or of before")
     format_flags(parser, "the only kind that counts: legacy or bundle (default both)")
     parser.text("--signature-digest-algorithm", help="the only hash that counts: sha256, sha384 or sha512")
-    parser.switch("--insecure-ignore-tlog", help="accepted: with a key no transparency log is asked")
-    parser.switch("--private-infrastructure", help="accepted: with a key no transparency log is asked")
-    parser.switch("--offline", help="accepted: with a key nothing is asked")
+    parser.switch("--insecure-ignore-tlog", default=None, help="false demands a transparency log's entry in the bundle")
+    parser.switch("--private-infrastructure", help="true demands no transparency log's entry")
+    parser.switch("--offline", help="accepted: nothing is ever asked, an entry must stand in the bundle")
+    trust_flags(parser)
     parser.text("-t", "--timeout", default="3m0s", help="time for the blob, as 90s or 3m (default 3m0s)")
     options = parser.read(arguments)
     only(options, "--signature-digest-algorithm", HASHES, "no such hash")
@@ -105,7 +107,10 @@ def verify_blob(arguments: list[str]) -> int:
         raise UsageError("--format=bundle: a signature by itself is none; give --bundle")
     if blob == "-" and options.signature == "-":
         raise UsageError("standard input can be read once: it is the blob or the signature")
-    verifier = cosign.Verifier(cosign.Policy(keys=[load_public_key(options.key)]))
+    # Not by TLOG=1: in 2021 neither of these commands knew a log, and sign-blob writes to none.
+    demanded = options.insecure_ignore_tlog is False and not options.private_infrastructure
+    logs = {} if options.insecure_ignore_tlog else trusted_logs(options, demanded=demanded)
+    verifier = cosign.Verifier(cosign.Policy(keys=[load_public_key(options.key)], **logs))
     if options.insecure_ignore_tlog:
         note(
             "WARNING: Skipping tlog verification is an insecure practice that lacks transparency and auditability "
