@@ -205,14 +205,20 @@ transparency_log() {
     local -A stack
     coproc LOGGED { "$COSIGN_TEST_REGISTRY"; }
     read -r _ host <&"${LOGGED[0]}" && echo '{"add_image": {"repository": "logged", "tag": "v1"}}' >&"${LOGGED[1]}" || return 1
-    mkfifo "$work/stack.in" && "$COSIGN_TEST_STACK" <"$work/stack.in" >"$work/stack.out" &
+    # It stops when this end of its standard input is closed.
+    rm -f "$work/stack.in" && mkfifo "$work/stack.in" && : >"$work/stack.out" || return 1
+    "$COSIGN_TEST_STACK" <"$work/stack.in" >"$work/stack.out" &
+    local servers=$!
     exec 7>"$work/stack.in"
-    until grep -q '^$' "$work/stack.out"; do sleep 0.1; done
+    until grep -q '^$' "$work/stack.out"; do
+        kill -0 "$servers" || return 1
+        sleep 0.1
+    done
     while IFS== read -r line found; do [[ -z $line ]] || stack[$line]=$found; done <"$work/stack.out"
     found=$("$work/tlog" "$host/logged:v1" "${stack[STACK_REKOR1]}" "${stack[STACK_REKOR1_PUB]}" "${stack[STACK_TRUSTED_ROOT]}")
     exec 7>&-
     eval "exec ${LOGGED[1]}>&-"
-    wait
+    wait "$servers" || return 1
     line='silent POLICY_EMPTY NO_SIGNATURE_MATCHES NETWORK uploaded OK+log OK+log OK+log failed '
     [[ $found == "$line" ]] || { echo "$found, expected $line"; return 1; }
 }
