@@ -652,6 +652,11 @@ fn entries_in_a_bundle_are_judged_like_those_beside_a_signature() {
     assert_check(&check(&[], true), Verdict::Refused, "Failed", "no log was asked");
     assert_check(&check(&[&other], false), Verdict::Refused, "Failed", "another signature");
     assert_check(&check(&[&unknown], false), Verdict::Refused, "Failed", "no log that is trusted");
+    // A log of the second generation: not read yet, so no proof, and no reason to refuse what demands none.
+    let later = LogEntry { version: "0.0.2".into(), kind: "hashedrekord".into(), ..good.clone() };
+    assert_check(&check(&[&later], false), Verdict::Verified, "Skipped", "not read yet");
+    assert_check(&check(&[&later], true), Verdict::Refused, "Failed", "another kind than it says");
+    assert_check(&check(&[&later, &good], false), Verdict::Refused, "Failed", "another kind than it says");
     // Of several, those of logs that are not trusted say nothing, and all others must be good.
     assert_check(&check(&[&unknown, &good], true), Verdict::Verified, "Passed", "");
     assert_check(&check(&[&good, &other], true), Verdict::Refused, "Failed", "another signature");

@@ -113,6 +113,9 @@ impl Policy {
     }
 }
 
+/// A trusted log's key, id, and when its key counts.
+type OpenLog = (Vec<u8>, Vec<u8>, u64, Option<u64>);
+
 #[pyfunction]
 pub fn _restore_policy(
     py: Python<'_>,
@@ -120,7 +123,7 @@ pub fn _restore_policy(
     annotations: &Bound<'_, PyAny>,
     threshold: u32,
     tlog: bool,
-    logs: Vec<(Vec<u8>, Vec<u8>, u64, Option<u64>)>,
+    logs: Vec<OpenLog>,
 ) -> PyResult<Policy> {
     // With its logs it may demand an entry; not before.
     let Policy(mut policy) = Policy::new(py, keys, Some(annotations), threshold, false, None, None)?;

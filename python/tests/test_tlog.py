@@ -43,9 +43,7 @@ def stack() -> Iterator[Stack]:
     started.close()
 
 
-def test_a_logged_signature_is_verified_by_its_entry(
-    registry: Registry, stack: Stack, key: cosign.PrivateKey
-) -> None:
+def test_a_logged_signature_is_verified_by_its_entry(registry: Registry, stack: Stack, key: cosign.PrivateKey) -> None:
     image = registry.image()
     client = cosign.Client(rekor_url=stack.url)
     signed = cosign.Signer(key, client).sign_image(image, format="both", tlog="public")

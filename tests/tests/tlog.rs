@@ -279,6 +279,51 @@ fn bundles_that_cosign_3_logs_are_judged_by_the_trusted_root() {
 }
 
 #[test]
+fn blobs_that_real_cosign_logs_are_judged_by_the_entry_in_their_bundle() {
+    use cosign_core::verify::{BlobJudge, BlobSignature};
+    let world = World::new();
+    let pair = world.pair("blobs", KeyAlgorithm::EcdsaP256);
+    let blob = world.sandbox.write("blob", "some bytes");
+    let (config, root) = (world.stack.value("STACK_SIGNING_CONFIG_REKOR1"), world.stack.value("STACK_TRUSTED_ROOT"));
+    let (old, new) = (world.sandbox.arg("old.json"), world.sandbox.arg("new.json"));
+    let flags = ["sign-blob", "--key", &pair.private, "--rekor-url", world.stack.rekor(), "-y", "--bundle", &old, &blob];
+    world.cosign("cosign2", &flags).success();
+    let flags = ["sign-blob", "--key", &pair.private, "--signing-config", config, "--trusted-root", root, "-y"];
+    world.cosign("cosign3", &[&flags[..], &["--bundle", &new, &blob]].concat()).success();
+    let judge = |bytes: &[u8], policy: &Policy, blob: &[u8]| {
+        let mut judge = BlobJudge::new("blob", &[BlobSignature::bundle("bundle", bytes)], policy, None).unwrap();
+        judge.update(blob);
+        judge.finish()
+    };
+    let mut stranger = Policy::new().with_key(pair.key.public_key());
+    stranger.add_log_key(PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap().public_key());
+    for (file, included) in [(&old, false), (&new, true)] {
+        let bytes = fs::read(file).unwrap();
+        let verified = judge(&bytes, &world.policy(&pair.key.public_key()), b"some bytes").unwrap();
+        let proof = verified.signatures()[0].log().unwrap();
+        assert_eq!((proof.included, proof.integrated_time.is_some()), (included, true), "{file}");
+        assert!(judge(&bytes, &world.policy(&pair.key.public_key()), b"other bytes").is_err(), "{file}");
+        let refused = judge(&bytes, &stranger, b"some bytes").unwrap_err();
+        assert!(refused.message().contains("no log that is trusted"), "{file} {refused}");
+    }
+    // An entry of another signature of the same blob (CVE-2022-36056), and none where one is demanded.
+    let other = world.sandbox.arg("other.json");
+    let flags = ["sign-blob", "--key", &pair.private, "--rekor-url", world.stack.rekor(), "-y", "--bundle", &other, &blob];
+    world.cosign("cosign2", &flags).success();
+    let mut mixed: Value = serde_json::from_slice(&fs::read(&old).unwrap()).unwrap();
+    let other: Value = serde_json::from_slice(&fs::read(&other).unwrap()).unwrap();
+    mixed["rekorBundle"] = other["rekorBundle"].clone();
+    let mut trusting = world.policy(&pair.key.public_key());
+    trusting.require_tlog(false);
+    let refused = judge(mixed.to_string().as_bytes(), &trusting, b"some bytes").unwrap_err();
+    assert!(refused.message().contains("another signature"), "{refused}");
+    mixed.as_object_mut().unwrap().remove("rekorBundle");
+    assert!(judge(mixed.to_string().as_bytes(), &trusting, b"some bytes").is_ok());
+    let refused = judge(mixed.to_string().as_bytes(), &world.policy(&pair.key.public_key()), b"some bytes").unwrap_err();
+    assert!(refused.message().contains("no log entry beside it"), "{refused}");
+}
+
+#[test]
 fn the_rekord_of_2021_is_found_and_verified() {
     let world = World::new();
     let image = world.push("rekord");

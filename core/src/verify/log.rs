@@ -50,6 +50,10 @@ pub(super) fn check(
                 Ok(None)
             }
             (false, true) => steps.run("log", refused("a log entry is demanded, and no log is trusted")),
+            (true, false) if only_unread(&own, policy) => {
+                steps.skip("log", "its log entries are of a kind that is not read yet");
+                Ok(None)
+            }
             (true, _) => steps.run("log", beside(&own, &subject(), policy)).map(Some),
         },
         Ok(_) if !demanded => {
@@ -67,11 +71,20 @@ pub(super) fn check(
     }
 }
 
+fn is_trusted(entry: &LogEntry, policy: &Policy) -> bool {
+    policy.trusted().logs().iter().any(|log| log.id == entry.log_id)
+}
+
+/// Whether trusted logs have made entries, and none of a kind that is read: they say nothing, as if they were not there.
+fn only_unread(own: &[LogEntry], policy: &Policy) -> bool {
+    let mut trusted = own.iter().filter(|entry| is_trusted(entry, policy)).peekable();
+    trusted.peek().is_some() && trusted.all(|entry| !trust::is_read(&entry.kind, &entry.version))
+}
+
 /// Entries that came with the signature: all that a trusted log has made must be good, and one of them at least.
 fn beside(own: &[LogEntry], subject: &Subject, policy: &Policy) -> Result<LogProof> {
-    let trusted = |entry: &&LogEntry| policy.trusted().logs().iter().any(|log| log.id == entry.log_id);
     let mut first = None;
-    for entry in own.iter().filter(trusted) {
+    for entry in own.iter().filter(|entry| is_trusted(entry, policy)) {
         let proof = trust::check_entry(entry, subject, policy.trusted())?;
         first.get_or_insert(proof);
     }

@@ -247,8 +247,8 @@ class Policy:
     ) -> Self: ...
     @staticmethod
     def from_json(text: str) -> Policy:
-        """Reads `{"keys": [PEM or base64, ...], "annotations": {...}, "threshold": 1 or "all", "tlog": true, "log_keys":
-        [PEM or base64, ...], "trusted_root": {...}}`; an unknown member is an error."""
+        """Reads `{"keys": [PEM or base64, ...], "annotations": {...}, "threshold": 1 or "all", "tlog": true,
+        "log_keys": [PEM or base64, ...], "trusted_root": {...}}`; an unknown member is an error."""
 
     @property
     def keys(self) -> tuple[PublicKey, ...]:
@@ -604,8 +604,8 @@ class StoredSignature:
 
     @property
     def log(self) -> dict[str, Any] | None:
-        """Its entry in the transparency log, if it got one: `url`, `uuid`, `created` (false when the log had it already),
-        `index`, `log_id`, `integrated_time`, `proof`."""
+        """Its entry in the transparency log, if it got one: `url`, `uuid`, `created` (false when the log had it
+        already), `index`, `log_id`, `integrated_time`, `proof`."""
 
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -1006,7 +1006,8 @@ class VerifiedSignature:
     @property
     def log(self) -> dict[str, Any] | None:
         """What a trusted transparency log proves about it: `index`, `log_id`, `integrated_time` (seconds, `None` when
-        nothing vouches for it), `included` (whether that was proven, not only promised). `None` when none was judged."""
+        nothing vouches for it), `included` (whether that was proven, not only promised). `None` when none was
+        judged."""
 
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
