@@ -631,6 +631,7 @@ fn entries_in_a_bundle_are_judged_like_those_beside_a_signature() {
     let mut bundle = Bundle::sign_image(&image.digest, &BTreeMap::new(), &image.signer, None).unwrap();
     let Content::Envelope(envelope) = bundle.content.clone() else { panic!("an envelope") };
     let good = log.add(&dsse(&envelope, &image.signer.public_key())).entry;
+    let later_key = p256().public_key();
     let mut foreign = Log::new();
     let unknown = foreign.add(&dsse(&envelope, &image.signer.public_key())).entry;
     let again = Envelope::sign(&envelope.payload_type, envelope.payload.clone(), &image.signer, None).unwrap();
@@ -644,7 +645,9 @@ fn entries_in_a_bundle_are_judged_like_those_beside_a_signature() {
             descriptor: Descriptor::of(cosign_core::bundle::sigstore::MEDIA_TYPE, &json),
             bundle: Payload::Read(json),
         });
-        image.log_check(&image.policy(log.root(), demanded), &evidence, &LogAnswer::NotAsked)
+        let mut root = log.root();
+        root.add_log(TrustedLog { id: vec![9; 32], ..TrustedLog::of_key(later_key.clone()) });
+        image.log_check(&image.policy(root, demanded), &evidence, &LogAnswer::NotAsked)
     };
     assert_check(&check(&[&good], true), Verdict::Verified, "Passed", "");
     assert_check(&check(&[&good], false), Verdict::Verified, "Passed", "");
@@ -653,10 +656,13 @@ fn entries_in_a_bundle_are_judged_like_those_beside_a_signature() {
     assert_check(&check(&[&other], false), Verdict::Refused, "Failed", "another signature");
     assert_check(&check(&[&unknown], false), Verdict::Refused, "Failed", "no log that is trusted");
     // A log of the second generation: not read yet, so no proof, and no reason to refuse what demands none.
-    let later = LogEntry { version: "0.0.2".into(), kind: "hashedrekord".into(), ..good.clone() };
+    let later = LogEntry { log_id: vec![9; 32], version: "0.0.2".into(), promise: None, ..good.clone() };
     assert_check(&check(&[&later], false), Verdict::Verified, "Skipped", "not read yet");
-    assert_check(&check(&[&later], true), Verdict::Refused, "Failed", "another kind than it says");
-    assert_check(&check(&[&later, &good], false), Verdict::Refused, "Failed", "another kind than it says");
+    assert_check(&check(&[&later], true), Verdict::Refused, "Failed", "not read yet");
+    assert_check(&check(&[&later, &good], true), Verdict::Verified, "Passed", "");
+    assert_check(&check(&[&later, &other], false), Verdict::Refused, "Failed", "another signature");
+    let unknown_kind = LogEntry { version: "0.0.2".into(), ..good.clone() };
+    assert_check(&check(&[&unknown_kind], false), Verdict::Refused, "Failed", "another kind than it says");
     // Of several, those of logs that are not trusted say nothing, and all others must be good.
     assert_check(&check(&[&unknown, &good], true), Verdict::Verified, "Passed", "");
     assert_check(&check(&[&good, &other], true), Verdict::Refused, "Failed", "another signature");

@@ -276,6 +276,16 @@ fn bundles_that_cosign_3_logs_are_judged_by_the_trusted_root() {
     let mut stranger = Policy::new().with_key(pair.key.public_key());
     stranger.add_log_key(PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap().public_key());
     assert_eq!(verify(&client(NOWHERE), &image, &stranger, true).unwrap_err().code(), Code::NoSignatureMatches);
+    // Entries of a log of the second generation are not read yet: no proof where one is demanded, and no reason to refuse.
+    let image = world.push("cosign3-rekor2");
+    let config = world.stack.value("STACK_SIGNING_CONFIG_REKOR2");
+    let flags = ["sign", "--key", &pair.private, "--signing-config", config, "--trusted-root", root, "-y", &image];
+    world.cosign("cosign3", &flags).success();
+    policy.require_tlog(false);
+    assert!(verify(&client(NOWHERE), &image, &policy, true).unwrap().signatures()[0].log().is_none());
+    policy.require_tlog(true);
+    let refused = verify(&client(NOWHERE), &image, &policy, true).unwrap_err();
+    assert!(refused.message().contains("second generation"), "{refused}");
 }
 
 #[test]
@@ -286,7 +296,8 @@ fn blobs_that_real_cosign_logs_are_judged_by_the_entry_in_their_bundle() {
     let blob = world.sandbox.write("blob", "some bytes");
     let (config, root) = (world.stack.value("STACK_SIGNING_CONFIG_REKOR1"), world.stack.value("STACK_TRUSTED_ROOT"));
     let (old, new) = (world.sandbox.arg("old.json"), world.sandbox.arg("new.json"));
-    let flags = ["sign-blob", "--key", &pair.private, "--rekor-url", world.stack.rekor(), "-y", "--bundle", &old, &blob];
+    let flags =
+        ["sign-blob", "--key", &pair.private, "--rekor-url", world.stack.rekor(), "-y", "--bundle", &old, &blob];
     world.cosign("cosign2", &flags).success();
     let flags = ["sign-blob", "--key", &pair.private, "--signing-config", config, "--trusted-root", root, "-y"];
     world.cosign("cosign3", &[&flags[..], &["--bundle", &new, &blob]].concat()).success();
@@ -308,7 +319,8 @@ fn blobs_that_real_cosign_logs_are_judged_by_the_entry_in_their_bundle() {
     }
     // An entry of another signature of the same blob (CVE-2022-36056), and none where one is demanded.
     let other = world.sandbox.arg("other.json");
-    let flags = ["sign-blob", "--key", &pair.private, "--rekor-url", world.stack.rekor(), "-y", "--bundle", &other, &blob];
+    let flags =
+        ["sign-blob", "--key", &pair.private, "--rekor-url", world.stack.rekor(), "-y", "--bundle", &other, &blob];
     world.cosign("cosign2", &flags).success();
     let mut mixed: Value = serde_json::from_slice(&fs::read(&old).unwrap()).unwrap();
     let other: Value = serde_json::from_slice(&fs::read(&other).unwrap()).unwrap();
@@ -319,7 +331,8 @@ fn blobs_that_real_cosign_logs_are_judged_by_the_entry_in_their_bundle() {
     assert!(refused.message().contains("another signature"), "{refused}");
     mixed.as_object_mut().unwrap().remove("rekorBundle");
     assert!(judge(mixed.to_string().as_bytes(), &trusting, b"some bytes").is_ok());
-    let refused = judge(mixed.to_string().as_bytes(), &world.policy(&pair.key.public_key()), b"some bytes").unwrap_err();
+    let refused =
+        judge(mixed.to_string().as_bytes(), &world.policy(&pair.key.public_key()), b"some bytes").unwrap_err();
     assert!(refused.message().contains("no log entry beside it"), "{refused}");
 }
 

@@ -71,11 +71,6 @@ fn other(what: &str) -> Error {
     Error::new(Code::PayloadMismatch, format!("the log entry is of another {what}"))
 }
 
-/// Whether entries of this kind are read. Those of logs of the second generation are not yet.
-pub fn is_read(kind: &str, version: &str) -> bool {
-    matches!((kind, version), ("hashedrekord" | "rekord" | "dsse" | "intoto", "0.0.1") | ("intoto", "0.0.2"))
-}
-
 /// Checks that the body of `entry` is about `subject`; that says nothing of whether any log has it.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ mod log;
 mod merkle;
 mod root;
 
-pub use body::{Subject, is_about, is_read};
+pub use body::{Subject, is_about};
 pub use checkpoint::Checkpoint;
 pub use log::{LogProof, check_entry, check_included};
 pub use merkle::{leaf_hash, root_from_path};

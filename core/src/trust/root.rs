@@ -46,6 +46,11 @@ impl TrustedLog {
     pub fn of_key(key: PublicKey) -> TrustedLog {
         TrustedLog { id: Hash::Sha256.digest(key.to_der()), key, validity: Validity::default() }
     }
+
+    /// Whether it is a log of the second generation, whose id is made of its name, too. Their entries are not read yet.
+    pub fn is_second_generation(&self) -> bool {
+        self.id != Hash::Sha256.digest(self.key.to_der())
+    }
 }
 
 /// Whom to trust beside the signers. Empty unless the caller fills it: nothing is built in.

@@ -51,7 +51,7 @@ pub(super) fn check(
             }
             (false, true) => steps.run("log", refused("a log entry is demanded, and no log is trusted")),
             (true, false) if only_unread(&own, policy) => {
-                steps.skip("log", "its log entries are of a kind that is not read yet");
+                steps.skip("log", "its entries are of a log of the second generation, which is not read yet");
                 Ok(None)
             }
             (true, _) => steps.run("log", beside(&own, &subject(), policy)).map(Some),
@@ -71,24 +71,35 @@ pub(super) fn check(
     }
 }
 
-fn is_trusted(entry: &LogEntry, policy: &Policy) -> bool {
-    policy.trusted().logs().iter().any(|log| log.id == entry.log_id)
+/// The generation of the trusted log that an entry names.
+fn generation(entry: &LogEntry, policy: &Policy) -> Option<u8> {
+    let log = policy.trusted().logs().iter().find(|log| log.id == entry.log_id)?;
+    Some(if log.is_second_generation() { 2 } else { 1 })
 }
 
-/// Whether trusted logs have made entries, and none of a kind that is read: they say nothing, as if they were not there.
+/// Whether trusted logs have made entries, and none that is read: they say nothing, as if they were not there. Which log
+/// writes such entries the caller's trusted root says, not the entry.
 fn only_unread(own: &[LogEntry], policy: &Policy) -> bool {
-    let mut trusted = own.iter().filter(|entry| is_trusted(entry, policy)).peekable();
-    trusted.peek().is_some() && trusted.all(|entry| !trust::is_read(&entry.kind, &entry.version))
+    let mut generations = own.iter().filter_map(|entry| generation(entry, policy)).peekable();
+    generations.peek().is_some() && generations.all(|generation| generation == 2)
 }
 
 /// Entries that came with the signature: all that a trusted log has made must be good, and one of them at least.
 fn beside(own: &[LogEntry], subject: &Subject, policy: &Policy) -> Result<LogProof> {
     let mut first = None;
-    for entry in own.iter().filter(|entry| is_trusted(entry, policy)) {
+    for entry in own.iter().filter(|entry| generation(entry, policy) == Some(1)) {
         let proof = trust::check_entry(entry, subject, policy.trusted())?;
         first.get_or_insert(proof);
     }
-    first.ok_or_else(|| Error::new(Code::SignatureInvalid, "the log entry was made by no log that is trusted"))
+    first.ok_or_else(|| {
+        Error::new(
+            Code::SignatureInvalid,
+            match only_unread(own, policy) {
+                true => "the log entry is of a log of the second generation, which is not read yet",
+                false => "the log entry was made by no log that is trusted",
+            },
+        )
+    })
 }
 
 fn found(entries: &[Logged], subject: &Subject, policy: &Policy) -> Result<LogProof> {
