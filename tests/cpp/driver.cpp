@@ -257,6 +257,25 @@ int main(int argc, char **argv) {
     CHECK(code_of([&] { (void)cosign::private_key::from_pem(pem, none); }) == COSIGN_ERR_PASSWORD_REQUIRED);
   });
 
+  test("a log that nobody trusts proves nothing, and a demand for its entry is refused", [] {
+    auto at = image();
+    auto key = cosign::private_key::generate();
+    auto log = cosign::private_key::generate().public_key();
+    cosign::client client(cosign::client_options().rekor_url("http://127.0.0.1:9"));
+    client.sign(at, key, cosign::sign_options().tlog("public"));
+    auto demanding = cosign::policy().add_key(key.public_key()).tlog(true);
+    CHECK(code_of([&] { (void)client.verify(at, demanding); }) == COSIGN_ERR_POLICY_EMPTY);
+    demanding.add_log_key(log);
+    auto offline = cosign::verify_options().offline(true);
+    CHECK(code_of([&] { (void)client.verify(at, demanding, offline); }) == COSIGN_ERR_NO_SIGNATURE_MATCHES);
+    CHECK(code_of([&] { (void)client.verify(at, demanding); }) == COSIGN_ERR_NETWORK);
+    CHECK(client.verify(at, demanding.tlog(false)).count() == 1);
+    CHECK(code_of([&] { (void)client.verify(at, cosign::policy().add_trusted_root("{}")); }) == COSIGN_ERR_POLICY_EMPTY);
+    CHECK(code_of([&] { client.sign(at, key, cosign::sign_options().tlog("always")); }) == COSIGN_ERR_NETWORK);
+    CHECK(code_of([&] { client.sign(at, key, cosign::sign_options().tlog("perhaps")); }) == COSIGN_ERR_ARGUMENT);
+    CHECK(code_of([&] { cosign::client wrong(cosign::client_options().rekor_url("log.test")); }) == COSIGN_ERR_ARGUMENT);
+  });
+
   test("an exception of the password function comes out of the call", [] {
     auto key = cosign::private_key::generate();
     cosign::call call;
