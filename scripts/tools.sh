@@ -208,7 +208,6 @@ group_stack() {
         rm -rf "$root"
         mv "$work" "$root"
     fi
-    mkdir -p "$cache/bin"
     ln -sfn "$root" "$cache/bin/stack"
     # Go programs end with 0 or, older ones, with 2 after their help.
     "$cache/bin/stack/tlogd" -h >/dev/null 2>&1 || [[ $? == 2 ]] || fail "the servers were built but do not run"
@@ -262,7 +261,7 @@ group_wasm() {
     (cd "$here/.." && rustup target add wasm32-unknown-unknown >&2) || fail "rustup could not add wasm32-unknown-unknown"
 }
 
-mkdir -p "$cache"
+mkdir -p "$cache/tools" "$cache/bin"
 cache=$(cd "$cache" && pwd)
 # One run at a time: two would unpack into each other's folders.
 exec 9>"$cache/.lock"
