@@ -25,11 +25,12 @@ impl Reply {
 }
 
 type Change = Box<dyn Fn(&str, Reply) -> Reply + Send>;
+type Asked = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
 /// The server; its thread ends with the process.
 pub struct LogServer {
     port: u16,
-    asked: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    asked: Asked,
     change: Arc<Mutex<Change>>,
 }
 
@@ -42,7 +43,7 @@ impl LogServer {
     pub fn start(real: Option<&str>) -> LogServer {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("its port").port();
-        let asked: Arc<Mutex<Vec<(String, Vec<u8>)>>> = Arc::default();
+        let asked = Asked::default();
         let change: Arc<Mutex<Change>> = Arc::new(Mutex::new(Box::new(|_, reply| reply)));
         let (seen, changes) = (asked.clone(), change.clone());
         let real = real.map(|url| url.trim_start_matches("http://").to_owned());
