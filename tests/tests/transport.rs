@@ -254,9 +254,8 @@ fn a_cancelled_upload_is_given_up_without_waiting_for_the_answer() {
     // Neither the upload nor the DELETE is ever answered.
     let (put, delete) = (registry.hold("PUT"), registry.hold("DELETE"));
     let (host, transport, cancel) = (registry.host(), open(), Cancel::new());
-    let call = Call::new().with_cancel(cancel.clone());
+    let (call, digest) = (Call::new().with_cancel(cancel.clone()), Digest::sha256(b"x"));
     std::thread::scope(|scope| {
-        let digest = Digest::sha256(b"x");
         let upload = scope.spawn(|| block(transport.put_blob(&host, "team/app", &digest, b"x", &call)));
         while !registry.seen().iter().any(|seen| seen.method == "PUT") {
             std::thread::yield_now();

@@ -222,12 +222,7 @@ impl Transport {
         prefix: &str,
         call: &Call,
     ) -> Result<Option<TagList>> {
-        let call = &limits::with_deadline(call);
-        #[cfg(feature = "oci-client")]
-        if let Some(client) = &self.through {
-            return client.list_all_tags(host, repository, prefix, call).await;
-        }
-        self.walk_tags(host, repository, prefix, false, call).await
+        self.walk_tags(host, repository, prefix, false, &limits::with_deadline(call)).await
     }
 
     async fn walk_tags(

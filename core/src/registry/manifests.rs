@@ -244,11 +244,6 @@ impl Transport {
         bytes: &[u8],
         call: &Call,
     ) -> Result<PutOutcome> {
-        #[cfg(feature = "oci-client")]
-        if let Some(client) = &self.through {
-            let call = &limits::with_deadline(call);
-            return client.put_manifest(host, repository, tag, media_type, bytes, call).await;
-        }
         self.put(host, repository, tag, media_type, bytes, Resend::Always, call).await
     }
 

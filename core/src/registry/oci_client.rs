@@ -614,21 +614,6 @@ impl OciClient {
         Ok(self.walk_tags(&step, prefix, false).await?.map(|tags| TagList { tags, date: None }))
     }
 
-    /// See [`super::Transport::list_all_tags`].
-    ///
-    /// # Errors
-    /// Those of [`OciClient::list_tags`].
-    pub(super) async fn list_all_tags(
-        &self,
-        host: &str,
-        repository: &str,
-        prefix: &str,
-        call: &Call,
-    ) -> Result<Option<TagList>> {
-        let step = Step::new(self, host, repository, RegistryOperation::Pull, "GET tags".to_owned(), call);
-        Ok(self.walk_tags(&step, prefix, false).await?.map(|tags| TagList { tags, date: None }))
-    }
-
     /// The tags with `prefix`, asked for from there on or (`from` is false) from the first tag on.
     async fn walk_tags(&self, step: &Step<'_>, prefix: &str, from: bool) -> Result<Option<Vec<String>>> {
         // The tag is no part of the URL.
