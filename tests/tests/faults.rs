@@ -512,7 +512,14 @@ fn a_further_signature_loses_none_and_is_stored_or_not_said_to_be() {
         setups.push(Setup { journal: false, ..Setup::new(format, false, true) });
     }
 
-    let met = sweep(&setups, &faults(), sign_rightly, signs);
+    // What the first signature has shown to be the same as others of the list is left out.
+    let mut faults = faults();
+    faults.retain(|fault| {
+        let date = matches!(fault, Fault::RateLimit(RetryAfter::Date(_)));
+        let same = matches!(fault, Fault::Text(504 | 507, _) | Fault::Html(503) | Fault::Close | Fault::ResetUnread);
+        !date && !same && !matches!(fault, Fault::TruncateAt(_) | Fault::HeaderFlood(_) | Fault::CloseAfter)
+    });
+    let met = sweep(&setups, &faults, sign_rightly, signs);
 
     assert!(met > 1000, "only {met} cases met their fault");
 }
