@@ -141,7 +141,7 @@
 
 /** A file could not be read or written. */
 #define COSIGN_ERR_IO                   600
-/** A file is there already and is not overwritten without consent. */
+/** A file or image is there already and is not overwritten without consent. */
 #define COSIGN_ERR_FILE_EXISTS          601
 
 /** A defect in this library; please report it. */
@@ -543,13 +543,12 @@ COSIGN_API cosign_client_options *cosign_client_options_new(void);
 /**
  * What a user of the command line expects, from the environment: credentials from the files of docker and podman and
  * the helpers that they name, certificate authorities from SSL_CERT_FILE and SSL_CERT_DIR, certificates per registry
- * from the folders certs.d, proxies from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, the transparency log from REKOR_SERVER. A
- * file that a variable names and that
- * cannot be read is the builder's first error. Thread-safe while no thread changes the environment.
+ * from the folders certs.d, proxies from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, the transparency log from REKOR_SERVER,
+ * the signatures' repository from COSIGN_REPOSITORY. A file that a variable names and that cannot be read is the
+ * builder's first error. Thread-safe while no thread changes the environment.
  * @return the options, never NULL; owned: cosign_client_options_free. @since 0.1
  */
-COSIGN_API
-cosign_client_options *cosign_client_options_from_env(void);
+COSIGN_API cosign_client_options *cosign_client_options_from_env(void);
 
 /**
  * Sets the text of the User-Agent header. One thread at a time.
@@ -625,6 +624,14 @@ COSIGN_API void cosign_client_options_dangerous_allow_http(cosign_client_options
  * @param allowed  0 refuses such references; anything else allows them. @since 0.1
  */
 COSIGN_API void cosign_client_options_set_layouts(cosign_client_options *options, int32_t allowed);
+
+/**
+ * Keeps signatures in this repository instead of the images' own, as COSIGN_REPOSITORY does for cosign: every verb
+ * looks for them there and nowhere else. Layouts keep theirs. One thread at a time.
+ * @param options     required; NULL does nothing
+ * @param repository  "registry.example/team/signatures", without tag or digest; required. @since 0.1
+ */
+COSIGN_API void cosign_client_options_set_signature_repository(cosign_client_options *options, const char *repository);
 
 /**
  * Trusts these certificate authorities instead of the system's, and instead of those added before. One thread at a
@@ -1066,6 +1073,14 @@ COSIGN_API void cosign_verify_options_set_journal(cosign_verify_options *options
 COSIGN_API void cosign_verify_options_set_tag_suffix(cosign_verify_options *options, const char *suffix);
 
 /**
+ * Reads this signature image, of the legacy format, instead of looking for signatures of the image. One thread at a
+ * time.
+ * @param options    required; NULL does nothing
+ * @param reference  "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH:TAG"; required. @since 0.1
+ */
+COSIGN_API void cosign_verify_options_set_signature_reference(cosign_verify_options *options, const char *reference);
+
+/**
  * Whether no transparency log is asked: an entry that the policy demands must then stand beside the signature. One thread
  * at a time.
  * @param options  required; NULL does nothing
@@ -1199,6 +1214,82 @@ COSIGN_API const char *cosign_verification_json(const cosign_verification *verif
  * @param verification  the proof; NULL does nothing. @since 0.1
  */
 COSIGN_API void cosign_verification_free(cosign_verification *verification);
+
+/**
+ * Removes the signatures, attestations and SBOMs of an image, the journal first, so that nobody who signs later brings
+ * them back. Asks no question. A manifest that other tags name is left, and told in "kept". In a layout, payloads that
+ * nothing leads to any more stay. Blocks; network, or files for a layout. Thread-safe on the same client.
+ * @param client     required
+ * @param reference  "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
+ * @param kind       NULL for "all", or "signature", "attestation", "referrer", "sbom"
+ * @param call       NULL: no limit but the built-in ones
+ * @param out        required; receives {"digest", "reference", "removed": [{"place", "by_digest", "note"}], "kept":
+ *                   [{"place", "reason"}]} (owned: cosign_buffer_free)
+ * @param err        NULL, or receives the error (owned: cosign_error_free); its JSON says what was "removed" before
+ * @return COSIGN_OK; COSIGN_ERR_UNSUPPORTED when the registry deletes nothing; 1xx usage, 4xx registry, 5xx stopped,
+ *         6xx file. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_clean_image(const cosign_client *client,
+                               const char *reference,
+                               const char *kind,
+                               const cosign_call *call,
+                               cosign_buffer **out,
+                               cosign_error **err);
+
+/**
+ * Removes journal entries that are older than 24 hours and in their standard place, or whose image is gone. Blocks;
+ * network. A layout has no journal. Thread-safe on the same client.
+ * @param client            required
+ * @param reference         "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
+ * @param repair            not 0: merges what the standard places have lost first, whatever its age
+ * @param whole_repository  not 0: the journals of all images in the repository
+ * @param call              NULL: no limit but the built-in ones
+ * @param out               required; receives {"removed": [{"place", "by_digest", "note"}], "kept": [{"place",
+ *                          "reason"}], "repaired": [{"place", "status", "reason"}], "lost", "images"} (owned:
+ *                          cosign_buffer_free); "lost" counts entries that a repair would merge
+ * @param err               NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; 1xx usage, 4xx registry, 5xx stopped, 6xx file. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_gc(const cosign_client *client,
+                      const char *reference,
+                      int32_t repair,
+                      int32_t whole_repository,
+                      const cosign_call *call,
+                      cosign_buffer **out,
+                      cosign_error **err);
+
+/**
+ * Copies an image with all that hangs on it between registries and layouts: an index with its children, what refers to
+ * it, attestations, SBOM, signatures last. Signatures are merged into those at the destination. Blobs that are there
+ * are not sent again. Blocks; network, or files between layouts. Thread-safe on the same client.
+ * @param client       required
+ * @param source       "registry/repo:tag", "registry/repo@sha256:..." or "oci:PATH[:TAG]"; required
+ * @param destination  the same; a folder that is not there becomes a layout; required
+ * @param only         NULL for all, or of "sig", "att", "sbom" those that are to be copied, with commas
+ * @param platform     NULL for all, or "os/architecture[/variant]": of an index only that image
+ * @param force        not 0: the destination's name may be taken from another image
+ * @param call         NULL: no limit but the built-in ones
+ * @param out          required; receives {"digest", "source", "destination", "manifests", "blobs_sent", "blobs_there",
+ *                     "added", "status", "reason", "left": [{"place", "reason"}]} (owned: cosign_buffer_free)
+ * @param err          NULL, or receives the error (owned: cosign_error_free)
+ * @return COSIGN_OK; COSIGN_ERR_FILE_EXISTS when the destination names another image; 1xx usage, 4xx registry, 5xx
+ *         stopped, 6xx file. @since 0.1
+ */
+COSIGN_API
+COSIGN_MUST_USE
+cosign_code cosign_copy_image(const cosign_client *client,
+                              const char *source,
+                              const char *destination,
+                              const char *only,
+                              const char *platform,
+                              int32_t force,
+                              const cosign_call *call,
+                              cosign_buffer **out,
+                              cosign_error **err);
 
 /**
  * The default options. Thread-safe.

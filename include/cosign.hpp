@@ -417,6 +417,15 @@ class verify_options {
   }
   verify_options &&tag_suffix(const std::string &suffix) && { return std::move(tag_suffix(suffix)); }
 
+  /// Reads this signature image, of the legacy format, instead of looking for signatures of the image.
+  verify_options &signature_reference(const std::string &reference) & {
+    cosign_verify_options_set_signature_reference(handle_.get(), detail::c_text(reference));
+    return *this;
+  }
+  verify_options &&signature_reference(const std::string &reference) && {
+    return std::move(signature_reference(reference));
+  }
+
   /// Whether no transparency log is asked; the default is false.
   verify_options &offline(bool on) & {
     cosign_verify_options_set_offline(handle_.get(), on ? 1 : 0);
@@ -563,6 +572,12 @@ class client_options {
   /// Whether "oci:PATH" names a folder on disk. Switch it off in a service that takes references from strangers.
   client_options &layouts(bool on) {
     cosign_client_options_set_layouts(handle_.get(), on ? 1 : 0);
+    return *this;
+  }
+
+  /// Keeps signatures in this repository instead of the images' own, as COSIGN_REPOSITORY does for cosign.
+  client_options &signature_repository(const std::string &repository) {
+    cosign_client_options_set_signature_repository(handle_.get(), detail::c_text(repository));
     return *this;
   }
 
@@ -775,6 +790,31 @@ class client {
   [[nodiscard]] verification verify(const std::string &image, const policy &demands, const verify_options &options,
                                     const call &with) const {
     return verify(image, demands, options.get(), with.get());
+  }
+
+  /// Removes what hangs on an image ("signature", "attestation", "referrer", "sbom" or "all"); what was done, as JSON.
+  std::string clean(const std::string &image, const std::string &kind = "all") const {
+    return detail::text(detail::make<detail::buffer_handle>([&](auto out, auto err) {
+      return cosign_clean_image(get(), detail::c_text(image), detail::c_text(kind), nullptr, out, err);
+    }));
+  }
+
+  /// Removes journal entries that no signer needs any more; what was done, as JSON.
+  std::string gc(const std::string &image, bool repair = false, bool whole_repository = false) const {
+    return detail::text(detail::make<detail::buffer_handle>([&](auto out, auto err) {
+      return cosign_gc(get(), detail::c_text(image), repair ? 1 : 0, whole_repository ? 1 : 0, nullptr, out, err);
+    }));
+  }
+
+  /// Copies an image with all that hangs on it; `only` is "" or of "sig", "att", "sbom" those to copy, with commas. What
+  /// was done, as JSON.
+  std::string copy(const std::string &source, const std::string &destination, const std::string &only = "",
+                   const std::string &platform = "", bool force = false) const {
+    return detail::text(detail::make<detail::buffer_handle>([&](auto out, auto err) {
+      return cosign_copy_image(get(), detail::c_text(source), detail::c_text(destination),
+                               only.empty() ? nullptr : detail::c_text(only),
+                               platform.empty() ? nullptr : detail::c_text(platform), force ? 1 : 0, nullptr, out, err);
+    }));
   }
 
   /// Verifies many images over shared connections and hands out each result as soon as it is known, on this thread.

@@ -80,6 +80,47 @@ impl Digest {
     }
 }
 
+/// Content that comes in pieces, compared with a digest at its end.
+#[derive(Debug, Clone)]
+pub struct Matcher {
+    digest: Digest,
+    hash: Hash,
+}
+
+#[derive(Debug, Clone)]
+enum Hash {
+    Sha256(Sha256),
+    Sha512(Sha512),
+}
+
+impl Matcher {
+    /// A matcher of nothing yet.
+    pub fn new(digest: &Digest) -> Matcher {
+        let hash = match digest.algorithm {
+            DigestAlgorithm::Sha256 => Hash::Sha256(Sha256::new()),
+            DigestAlgorithm::Sha512 => Hash::Sha512(Sha512::new()),
+        };
+        Matcher { digest: digest.clone(), hash }
+    }
+
+    /// Appends to the content.
+    pub fn update(&mut self, piece: &[u8]) {
+        match &mut self.hash {
+            Hash::Sha256(hash) => hash.update(piece),
+            Hash::Sha512(hash) => hash.update(piece),
+        }
+    }
+
+    /// Whether the content has the digest.
+    pub fn matches(self) -> bool {
+        let found = match self.hash {
+            Hash::Sha256(hash) => hex::encode(&hash.finalize()),
+            Hash::Sha512(hash) => hex::encode(&hash.finalize()),
+        };
+        found == self.digest.hex
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.algorithm_name(), self.hex)

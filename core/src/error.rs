@@ -126,7 +126,7 @@ codes! {
     Callback = 502 "CALLBACK" Stopped 1 "CallbackError" false "A callback failed.";
     Forked = 503 "FORKED" Stopped 1 "ForkedError" false "The client was made before fork(); make a new one in the child.";
     Io = 600 "IO" File 1 "FileError" false "A file could not be read or written.";
-    FileExists = 601 "FILE_EXISTS" File 1 "FileError" false "A file is there already and is not overwritten without consent.";
+    FileExists = 601 "FILE_EXISTS" File 1 "FileError" false "A file or image is there already and is not overwritten without consent.";
     Internal = 900 "INTERNAL" Internal 1 "InternalError" false "A defect in this library; please report it.";
 }
 

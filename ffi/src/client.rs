@@ -79,9 +79,22 @@ impl ClientState {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let image = ImageRef::parse(reference)?;
+        self.run_parsed(is_local(&image), call, |client, call| verb(client, image, call))
+    }
+
+    /// Runs `verb`; with `is_local` it touches files only.
+    pub(crate) fn run_parsed<T, F>(
+        &self,
+        is_local: bool,
+        call: Option<&CallState>,
+        verb: impl FnOnce(Client, cosign_core::call::Call) -> F,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
         let bounds = CallState::bounds(call);
-        let is_local = is_local(&image);
-        let work = verb(Client::clone(&self.client), image, bounds.clone());
+        let work = verb(Client::clone(&self.client), bounds.clone());
         drive(&self.runtime, &bounds, is_local, work)
     }
 }
@@ -117,9 +130,9 @@ pub extern "C" fn cosign_client_options_new() -> *mut cosign_client_options {
 
 /// What a user of the command line expects, from the environment: credentials from the files of docker and podman and
 /// the helpers that they name, certificate authorities from SSL_CERT_FILE and SSL_CERT_DIR, certificates per registry
-/// from the folders certs.d, proxies from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, the transparency log from REKOR_SERVER. A
-/// file that a variable names and that
-/// cannot be read is the builder's first error. Thread-safe while no thread changes the environment.
+/// from the folders certs.d, proxies from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, the transparency log from REKOR_SERVER,
+/// the signatures' repository from COSIGN_REPOSITORY. A file that a variable names and that cannot be read is the
+/// builder's first error. Thread-safe while no thread changes the environment.
 /// @return the options, never NULL; owned: cosign_client_options_free. @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn cosign_client_options_from_env() -> *mut cosign_client_options {
@@ -288,6 +301,26 @@ pub unsafe extern "C" fn cosign_client_options_set_layouts(options: *mut cosign_
         unsafe {
             set(options, "cosign_client_options_set_layouts", |options| {
                 options.set_layouts(allowed != 0);
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Keeps signatures in this repository instead of the images' own, as COSIGN_REPOSITORY does for cosign: every verb
+/// looks for them there and nowhere else. Layouts keep theirs. One thread at a time.
+/// @param options     required; NULL does nothing
+/// @param repository  "registry.example/team/signatures", without tag or digest; required. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_client_options_set_signature_repository(
+    options: *mut cosign_client_options,
+    repository: *const c_char,
+) {
+    boundary!((), {
+        // SAFETY: rules 1, 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_client_options_set_signature_repository", |options| {
+                options.set_signature_repository(handle::text(repository, "repository")?)?;
                 Ok(())
             });
         }

@@ -55,6 +55,7 @@ pub mod error;
 pub mod generate;
 pub mod key;
 pub mod library;
+pub mod maintain;
 pub mod policy;
 pub mod secret;
 pub mod sign;

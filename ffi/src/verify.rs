@@ -4,6 +4,7 @@ use std::ffi::c_char;
 
 use cosign_core::client::{Format, VerifyOptions, parse_tag_suffix};
 use cosign_core::error::Result;
+use cosign_core::oci::ImageRef;
 
 use crate::boundary::boundary;
 use crate::handle::{self, Sticky, handle};
@@ -95,6 +96,26 @@ pub unsafe extern "C" fn cosign_verify_options_set_tag_suffix(
         unsafe {
             set(options, "cosign_verify_options_set_tag_suffix", |options| {
                 options.tag_suffix = Some(parse_tag_suffix(handle::text(suffix, "suffix")?)?.to_owned());
+                Ok(())
+            });
+        }
+    })
+}
+
+/// Reads this signature image, of the legacy format, instead of looking for signatures of the image. One thread at a
+/// time.
+/// @param options    required; NULL does nothing
+/// @param reference  "registry/repo:tag", "registry/repo@sha256:…" or "oci:PATH:TAG"; required. @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cosign_verify_options_set_signature_reference(
+    options: *mut cosign_verify_options,
+    reference: *const c_char,
+) {
+    boundary!((), {
+        // SAFETY: rules 1, 3 and 4 of the ABI.
+        unsafe {
+            set(options, "cosign_verify_options_set_signature_reference", |options| {
+                options.signature_reference = Some(ImageRef::parse(handle::text(reference, "reference")?)?);
                 Ok(())
             });
         }

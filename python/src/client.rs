@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use cosign_core::client::{CleanKind, CleanOptions, CopyKind, CopyOptions, GcOptions};
 use cosign_core::{Call, ClientOptions, Code, Error, ImageRef, Result, SignOptions, TriangulateOptions};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMapping, PyTuple};
 
 use crate::download::UnverifiedSignature;
+use crate::errors::raise;
 use crate::generate::Wanted;
-use crate::inputs::{content, image, pairs, path};
+use crate::inputs::{content, image, loads, pairs, path};
 use crate::runtime::{self, PerProcess};
 use crate::sign::SignedImage;
 
@@ -34,6 +36,7 @@ struct Config {
     docker_config: Option<zeroize::Zeroizing<Vec<u8>>>,
     http_registries: Vec<String>,
     layouts: bool,
+    signature_repository: Option<String>,
     reach: Reach,
 }
 
@@ -125,6 +128,9 @@ impl Config {
             options.dangerous_allow_http(host);
         }
         options.set_layouts(self.layouts);
+        if let Some(repository) = &self.signature_repository {
+            options.set_signature_repository(repository)?;
+        }
         Ok(options)
     }
 }
@@ -165,7 +171,7 @@ impl Client {
         *, timeout = None, user_agent = None, ca = None, system_ca = true, client_certificate = None,
         certs_dirs = None, auth = None, docker_config = None, credential_helpers = None, token_servers = None,
         https_proxy = None, http_proxy = None, no_proxy = None, http_registries = None, rekor_url = None,
-        layouts = true, on_request = None
+        layouts = true, signature_repository = None, on_request = None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -186,12 +192,14 @@ impl Client {
         http_registries: Option<Vec<String>>,
         rekor_url: Option<String>,
         layouts: bool,
+        signature_repository: Option<String>,
         on_request: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let proxies = (https_proxy, http_proxy, no_proxy);
         let reach = reach(system_ca, client_certificate, certs_dirs, credential_helpers, token_servers, proxies)?;
         let reach = Reach { rekor_url, on_request: on_request.map(Arc::new), ..reach };
-        Self::build(py, false, timeout, user_agent, ca, auth, docker_config, http_registries, layouts, reach)
+        let places = (http_registries, layouts, signature_repository);
+        Self::build(py, false, timeout, user_agent, ca, auth, docker_config, places, reach)
     }
 
     #[staticmethod]
@@ -199,7 +207,7 @@ impl Client {
         *, timeout = None, user_agent = None, ca = None, system_ca = true, client_certificate = None,
         certs_dirs = None, auth = None, docker_config = None, credential_helpers = None, token_servers = None,
         https_proxy = None, http_proxy = None, no_proxy = None, http_registries = None, rekor_url = None,
-        layouts = true, on_request = None
+        layouts = true, signature_repository = None, on_request = None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn from_env(
@@ -220,12 +228,14 @@ impl Client {
         http_registries: Option<Vec<String>>,
         rekor_url: Option<String>,
         layouts: bool,
+        signature_repository: Option<String>,
         on_request: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let proxies = (https_proxy, http_proxy, no_proxy);
         let reach = reach(system_ca, client_certificate, certs_dirs, credential_helpers, token_servers, proxies)?;
         let reach = Reach { rekor_url, on_request: on_request.map(Arc::new), ..reach };
-        Self::build(py, true, timeout, user_agent, ca, auth, docker_config, http_registries, layouts, reach)
+        let places = (http_registries, layouts, signature_repository);
+        Self::build(py, true, timeout, user_agent, ca, auth, docker_config, places, reach)
     }
 
     #[pyo3(signature = (image, *, timeout = None))]
@@ -306,6 +316,60 @@ impl Client {
         crate::tree::doctor(py, &self.0, image, timeout)
     }
 
+    #[pyo3(signature = (image, *, kind = "all", timeout = None))]
+    fn clean<'py>(
+        &self,
+        py: Python<'py>,
+        image: &str,
+        kind: &str,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let image = crate::inputs::image(py, image)?;
+        let kind = CleanKind::parse(kind).map_err(|error| raise(py, &error))?;
+        let call = self.0.call(py, timeout)?;
+        let (inner, bounds, local) = (self.0.clone(), call.clone(), image.is_local());
+        let done = async move { inner.client()?.clean(&image, &CleanOptions { kind }, &bounds).await };
+        loads(py, &runtime::wait(py, local, &call, done)?.json())
+    }
+
+    #[pyo3(signature = (image, *, repair = false, whole_repository = false, timeout = None))]
+    fn gc<'py>(
+        &self,
+        py: Python<'py>,
+        image: &str,
+        repair: bool,
+        whole_repository: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let image = crate::inputs::image(py, image)?;
+        let call = self.0.call(py, timeout)?;
+        let options = GcOptions { repair, whole_repository };
+        let (inner, bounds, local) = (self.0.clone(), call.clone(), image.is_local());
+        let done = async move { inner.client()?.gc(&image, &options, &bounds).await };
+        loads(py, &runtime::wait(py, local, &call, done)?.json())
+    }
+
+    #[pyo3(signature = (source, destination, *, only = None, force = false, platform = None, timeout = None))]
+    #[allow(clippy::too_many_arguments)]
+    fn copy<'py>(
+        &self,
+        py: Python<'py>,
+        source: &str,
+        destination: &str,
+        only: Option<Vec<String>>,
+        force: bool,
+        platform: Option<String>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (from, to) = (crate::inputs::image(py, source)?, crate::inputs::image(py, destination)?);
+        let only = only.unwrap_or_default().iter().map(|name| CopyKind::parse(name)).collect::<Result<Vec<_>>>();
+        let options = CopyOptions { only: only.map_err(|error| raise(py, &error))?, force, platform };
+        let call = self.0.call(py, timeout)?;
+        let (inner, bounds, local) = (self.0.clone(), call.clone(), from.is_local() && to.is_local());
+        let done = async move { inner.client()?.copy(&from, &to, &options, &bounds).await };
+        loads(py, &runtime::wait(py, local, &call, done)?.json())
+    }
+
     fn __repr__(&self) -> String {
         let config = &self.0.config;
         let mut parts = Vec::new();
@@ -324,6 +388,9 @@ impl Client {
         }
         if !config.layouts {
             parts.push("layouts=False".to_owned());
+        }
+        if let Some(repository) = &config.signature_repository {
+            parts.push(format!("signature_repository={repository}"));
         }
         format!("<Client {}>", parts.join(" ")).replace(" >", ">")
     }
@@ -344,6 +411,7 @@ impl Client {
             ca,
             config.http_registries.clone(),
             config.layouts,
+            config.signature_repository.clone(),
             (
                 config.reach.system_ca,
                 config.reach.certs_dirs.clone(),
@@ -367,10 +435,10 @@ impl Client {
         ca: Option<&Bound<'_, PyAny>>,
         auth: Option<&Bound<'_, PyAny>>,
         docker_config: Option<&Bound<'_, PyAny>>,
-        http_registries: Option<Vec<String>>,
-        layouts: bool,
+        places: Places,
         reach: Reach,
     ) -> PyResult<Self> {
+        let (http_registries, layouts, signature_repository) = places;
         runtime::call(py, timeout)?;
         let config = Config {
             from_env,
@@ -381,6 +449,7 @@ impl Client {
             docker_config: docker_config.map(|json| content(json, "docker_config")).transpose()?,
             http_registries: http_registries.unwrap_or_default(),
             layouts,
+            signature_repository,
             reach,
         };
         // A wrong configuration is told here, not at the first call.
@@ -388,6 +457,9 @@ impl Client {
         Ok(Client(Arc::new(Inner { config, client: PerProcess::new() })))
     }
 }
+
+/// Registries of plain HTTP, whether layouts are allowed, and the signatures' repository.
+type Places = (Option<Vec<String>>, bool, Option<String>);
 
 type Proxies = (Option<String>, Option<String>, Option<String>);
 
@@ -452,12 +524,14 @@ pub fn _restore_client(
     ca: Option<Bound<'_, PyAny>>,
     http_registries: Vec<String>,
     layouts: bool,
+    signature_repository: Option<String>,
     reach: OpenReach,
 ) -> PyResult<Client> {
     let (system_ca, certs_dirs, credential_helpers, token_servers, proxies, rekor_url) = reach;
     let reach =
         Reach { system_ca, certs_dirs, credential_helpers, token_servers, proxies, rekor_url, ..Reach::default() };
-    Client::build(py, from_env, timeout, user_agent, ca.as_ref(), None, None, Some(http_registries), layouts, reach)
+    let places = (Some(http_registries), layouts, signature_repository);
+    Client::build(py, from_env, timeout, user_agent, ca.as_ref(), None, None, places, reach)
 }
 
 #[pyfunction]

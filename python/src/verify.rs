@@ -37,7 +37,7 @@ impl Verifier {
 
     #[pyo3(signature = (
         image, *, format = None, journal = true, timeout = None, tag_suffix = None, insecure_ignore_claims = false,
-        any_payload_type = false, any_predicate_type = false, offline = false
+        any_payload_type = false, any_predicate_type = false, signature_reference = None, offline = false
     ))]
     #[allow(clippy::too_many_arguments)]
     fn verify(
@@ -51,11 +51,14 @@ impl Verifier {
         insecure_ignore_claims: bool,
         any_payload_type: bool,
         any_predicate_type: bool,
+        signature_reference: Option<&str>,
         offline: bool,
     ) -> PyResult<VerifiedImage> {
         let reference = crate::inputs::image(py, image)?;
         let loose = (insecure_ignore_claims, any_payload_type, any_predicate_type);
-        let options = options(py, format, journal, tag_suffix, loose, offline)?;
+        let named = signature_reference.map(|text| crate::inputs::image(py, text)).transpose()?;
+        let options =
+            VerifyOptions { signature_reference: named, ..options(py, format, journal, tag_suffix, loose, offline)? };
         let policy = self.policy.get().0.clone();
         let call = self.client.call(py, timeout)?;
         let (client, bounds, local) = (self.client.clone(), call.clone(), options.is_local(&reference, &policy));
@@ -68,7 +71,7 @@ impl Verifier {
     #[pyo3(signature = (
         images, *, at_once = None, per_host = None, image_timeout = None, format = None, journal = true, timeout = None,
         tag_suffix = None, insecure_ignore_claims = false, any_payload_type = false, any_predicate_type = false,
-        offline = false
+        offline = false, signature_reference = None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn verify_images(
@@ -86,9 +89,12 @@ impl Verifier {
         any_payload_type: bool,
         any_predicate_type: bool,
         offline: bool,
+        signature_reference: Option<&str>,
     ) -> PyResult<Batch> {
         let loose = (insecure_ignore_claims, any_payload_type, any_predicate_type);
-        let options = options(py, format, journal, tag_suffix, loose, offline)?;
+        let named = signature_reference.map(|text| crate::inputs::image(py, text)).transpose()?;
+        let options =
+            VerifyOptions { signature_reference: named, ..options(py, format, journal, tag_suffix, loose, offline)? };
         let limits = batch::limits(py, at_once, per_host, self.client.image_timeout(image_timeout))?;
         let call = runtime::call(py, timeout)?;
         let client = runtime::quick(py, || self.client.client())?;
@@ -154,7 +160,16 @@ fn options(
     }
     let (ignore_claims, any_payload_type, any_predicate_type) = loose;
     let check_claims = !ignore_claims;
-    Ok(VerifyOptions { check_claims, format, journal, any_payload_type, any_predicate_type, tag_suffix, offline })
+    Ok(VerifyOptions {
+        check_claims,
+        format,
+        journal,
+        any_payload_type,
+        any_predicate_type,
+        tag_suffix,
+        signature_reference: None,
+        offline,
+    })
 }
 
 /// One signature that counted; see `_native.pyi`.

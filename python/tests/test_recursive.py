@@ -58,9 +58,7 @@ def test_an_index_in_a_registry(registry: Registry, image: str) -> None:
     manifest = (folder / "blobs" / "sha256" / DIGEST.removeprefix("sha256:")).read_bytes()
     for tag, media_type, content in [("v1", MANIFEST, manifest), ("all", INDEX, index_of()[0])]:
         encoded = base64.b64encode(content).decode()
-        registry.tell(
-            add_manifest={"repository": "team/app", "tag": tag, "media_type": media_type, "base64": encoded}
-        )
+        registry.tell(add_manifest={"repository": "team/app", "tag": tag, "media_type": media_type, "base64": encoded})
     signs_both(f"{registry.host}/team/app:all", f"{registry.host}/team/app@{DIGEST}")
 
 

@@ -209,6 +209,30 @@ int main(int argc, char **argv) {
     CHECK(client.resolve(unnamed + ":v2").find(digest) != std::string::npos);
   });
 
+  test("signatures are copied, cleaned and named directly", [] {
+    std::string at = image(), to = at.substr(0, at.size() - 3) + "-copy:v1";
+    auto key = cosign::private_key::generate();
+    cosign::client client;
+    client.sign(at, key, cosign::sign_options().format("both"));
+    CHECK(client.copy(at, to).find("\"added\":2") != std::string::npos);
+    CHECK(client.copy(at, to, "sig", "", true).find("\"added\":0") != std::string::npos);
+    CHECK(code_of([&] { client.copy(at, to, "everything"); }) == COSIGN_ERR_ARGUMENT);
+    CHECK(code_of([&] { client.copy(at, to, "", "linux/amd64"); }) == COSIGN_ERR_ARGUMENT);
+    CHECK(client.gc(at, true, true).find("\"removed\":[]") != std::string::npos);
+    CHECK(code_of([&] { client.clean(at, "everything"); }) == COSIGN_ERR_ARGUMENT);
+    CHECK(client.clean(at).find("\"kept\":[]") != std::string::npos);
+    CHECK(code_of([&] { (void)client.verify(at, accepting(key)); }) == COSIGN_ERR_NO_SIGNATURES);
+    std::string hex = digest.substr(digest.find(':') + 1), sig = to.substr(0, to.size() - 2) + "sha256-" + hex + ".sig";
+    auto named = cosign::verify_options().signature_reference(sig);
+    CHECK(client.verify(at, accepting(key), named).count() == 1);
+    CHECK(client.verify(to, accepting(key)).count() == 2);
+    CHECK(code_of([&] {
+            cosign::client_options options;
+            options.signature_repository("registry.example/app:tag");
+            cosign::client refused(options);
+          }) == COSIGN_ERR_REFERENCE);
+  });
+
   test("a client takes certificates, proxies and the environment", [] {
     auto refused = [](auto set) {
       cosign::client_options options;

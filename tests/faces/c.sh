@@ -223,6 +223,36 @@ transparency_log() {
     [[ $found == "$line" ]] || { echo "$found, expected $line"; return 1; }
 }
 
+# Signatures in a repository of their own, cleaned, collected and copied.
+maintain() {
+    cc -std=c99 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all "$root/tests/c/maintain.c" \
+        -o "$work/maintain" $(flags) "$(rpath)" || return 1
+    local host line
+    coproc KEPT { "$COSIGN_TEST_REGISTRY"; }
+    read -r _ host <&"${KEPT[0]}" || return 1
+    echo '{"add_image": {"repository": "team/app", "tag": "v1"}}' >&"${KEPT[1]}" && read -r line <&"${KEPT[0]}" || return 1
+    "$work/maintain" "$host/team/app:v1" "$host/signatures" "$host/mirror/app:v1" >"$work/maintained" || return 1
+    eval "exec ${KEPT[1]}>&-"
+    wait "$KEPT_PID" && diff "$work/maintained" - <<'EXPECTED' && echo "$(wc -l <"$work/maintained") answers"
+wrong=REFERENCE
+kept=OK
+beside=NO_SIGNATURES
+named=OK
+malformed=REFERENCE
+copy=ok
+copied=OK
+again=ok
+only=ARGUMENT
+platform=ARGUMENT
+gc=ok
+kind=ARGUMENT
+referrer=ok
+legacy=OK
+clean=ok
+cleaned=NO_SIGNATURES
+copy=OK
+EXPECTED
+}
 # Many images at once, and a registry that accepts connections and never answers.
 batches() {
     fresh signed && fresh other && "$work/keys" "oci:$work/signed:v1" "$work/right.pub" || return 1
@@ -305,6 +335,7 @@ done
 step "the examples verify and refuse" examples_run
 step "a registry" registry
 step "a transparency log" transparency_log
+step "signatures elsewhere, clean, gc and copy" maintain
 step "batches" batches
 step "batches under AddressSanitizer" batches -fsanitize=address,undefined -fno-sanitize-recover=all
 step "a registry that fails" faults

@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
-    BatchOptions, BatchResult, ClientOptions, Detached, Diagnosis, DownloadOptions, SignOptions, Signed, Tree,
-    TriangulateOptions, UnverifiedSignature, VerifyOptions, run_local,
+    BatchOptions, BatchResult, CleanOptions, Cleaned, ClientOptions, Copied, CopyOptions, Detached, Diagnosis,
+    DownloadOptions, Gc, GcOptions, SignOptions, Signed, Tree, TriangulateOptions, UnverifiedSignature, VerifyOptions,
+    run_local,
 };
 use crate::call::Call;
 use crate::error::{Code, Error, Result};
@@ -109,6 +110,24 @@ impl Client {
     /// See [`super::Client::doctor`].
     pub fn doctor(&self, image: &ImageRef, call: &Call) -> Result<Diagnosis> {
         self.run(image, self.client.doctor(image, call))
+    }
+
+    /// See [`super::Client::clean`].
+    pub fn clean(&self, image: &ImageRef, options: &CleanOptions, call: &Call) -> Result<Cleaned> {
+        self.run(image, self.client.clean(image, options, call))
+    }
+
+    /// See [`super::Client::copy`].
+    pub fn copy(&self, from: &ImageRef, to: &ImageRef, options: &CopyOptions, call: &Call) -> Result<Copied> {
+        if from.is_local() && to.is_local() {
+            return run_local(self.client.copy(from, to, options, call));
+        }
+        self.runtime()?.block_on(self.client.copy(from, to, options, call))
+    }
+
+    /// See [`super::Client::gc`].
+    pub fn gc(&self, image: &ImageRef, options: &GcOptions, call: &Call) -> Result<Gc> {
+        self.run(image, self.client.gc(image, options, call))
     }
 
     /// See [`super::Client::verify`].

@@ -3,8 +3,11 @@
 mod attach;
 mod batch;
 pub mod blocking;
+mod clean;
+mod copy;
 mod doctor;
 mod download;
+mod gc;
 mod generate;
 mod hanging;
 mod nodes;
@@ -24,8 +27,11 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 pub use batch::{Batch, BatchOf, BatchOptions, BatchResult};
+pub use clean::{CleanOptions, Cleaned};
+pub use copy::{Copied, CopyKind, CopyOptions};
 pub use doctor::{Diagnosis, Finding, Reader};
 pub use download::UnverifiedSignature;
+pub use gc::{Gc, GcOptions};
 pub use generate::Detached;
 pub use options::{
     ClientOptions, DownloadOptions, Format, SignOptions, TlogUpload, TriangulateOptions, VerifyOptions,
@@ -39,6 +45,8 @@ use crate::error::{Code, Error, Result};
 use crate::oci::ImageRef;
 use crate::registry::Transport;
 use crate::store::{Layout, Store, Tags};
+
+pub use crate::store::CleanKind;
 
 /// Signs and verifies images; holds connections and tokens, so make one and share it. Cloning is cheap.
 ///
@@ -72,6 +80,22 @@ impl Client {
         Ok(self.0.transport.get_or_init(|| made).clone())
     }
 
+    /// Lets the first token for the signatures of `image` allow to delete.
+    fn announce_delete(&self, image: &ImageRef) {
+        if let (ImageRef::Registry(image), Ok(transport)) = (image, self.transport()) {
+            let at = self.0.options.signatures.as_ref().unwrap_or(image);
+            transport.announce_delete(at.registry(), at.repository());
+        }
+    }
+
+    /// The place of what `image` names, whatever repository signatures are kept in.
+    fn plain_store(&self, image: &ImageRef) -> Result<Box<dyn Store>> {
+        match image {
+            ImageRef::Registry(registry) => Ok(Box::new(Tags::new(self.transport()?, registry.clone()))),
+            ImageRef::Layout(_) => self.store(image, None),
+        }
+    }
+
     /// The place where `image` and its signatures are.
     fn store(&self, image: &ImageRef, layout_name: Option<&str>) -> Result<Box<dyn Store>> {
         match image {
@@ -82,7 +106,10 @@ impl Client {
             ImageRef::Registry(_) if layout_name.is_some() => {
                 Err(Error::new(Code::Argument, "an entry's name can only be set in an OCI layout"))
             }
-            ImageRef::Registry(registry) => Ok(Box::new(Tags::new(self.transport()?, registry.clone()))),
+            ImageRef::Registry(registry) => {
+                let store = Tags::new(self.transport()?, registry.clone());
+                Ok(Box::new(store.with_signatures(self.0.options.signatures.as_ref())))
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use crate::bundle::legacy;
 use crate::error::{Code, Error, Result};
-use crate::oci::ImageRef;
+use crate::oci::{ImageRef, RegistryRef};
 use crate::payload::simple_signing::PayloadForm;
 use crate::registry::{ClientCertificate, Credential, DockerConfig, Observer, ProxyRules, Transport, TransportOptions};
 use crate::sigstore::PUBLIC_REKOR;
@@ -16,12 +16,18 @@ use crate::verify::Policy;
 pub struct ClientOptions {
     pub(super) transport: TransportOptions,
     pub(super) layouts: bool,
+    pub(super) signatures: Option<RegistryRef>,
     pub(super) rekor_url: String,
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        ClientOptions { transport: TransportOptions::default(), layouts: true, rekor_url: PUBLIC_REKOR.to_owned() }
+        ClientOptions {
+            transport: TransportOptions::default(),
+            layouts: true,
+            signatures: None,
+            rekor_url: PUBLIC_REKOR.to_owned(),
+        }
     }
 }
 
@@ -51,6 +57,17 @@ impl ClientOptions {
     pub fn set_layouts(&mut self, allowed: bool) -> &mut Self {
         self.layouts = allowed;
         self
+    }
+
+    /// Keeps the signatures of images in registries in this repository (`registry/repository`), of the same or another
+    /// registry: cosign's `COSIGN_REPOSITORY`. Every verb looks for them there and nowhere else; only the image itself is
+    /// resolved in its own repository. Layouts keep their signatures.
+    ///
+    /// # Errors
+    /// [`Code::Reference`] when it is not a repository, or has a tag or digest.
+    pub fn set_signature_repository(&mut self, repository: &str) -> Result<&mut Self> {
+        self.signatures = Some(RegistryRef::parse_repository(repository)?);
+        Ok(self)
     }
 
     /// The transparency log to which signatures go, and in which they are looked for; only verbs that were told to use a
@@ -188,6 +205,7 @@ impl ClientOptions {
     /// - authorities from `$SSL_CERT_FILE` and `$SSL_CERT_DIR`: one of them adds to the system's, both replace them;
     /// - certificates per registry from `~/.config/containers/certs.d`, `/etc/containers/certs.d`, `/etc/docker/certs.d`;
     /// - proxies from `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`, in upper or lower case, as in Go;
+    /// - the repository of the signatures from `COSIGN_REPOSITORY`;
     /// - the transparency log from `REKOR_SERVER`, as in 2021.
     ///
     /// Files that no variable names may be unreadable or malformed: they then count as not there.
@@ -241,6 +259,11 @@ impl ClientOptions {
             }
         }
         options.transport.docker_configs = configs;
+        if let Some(repository) = std::env::var_os("COSIGN_REPOSITORY").filter(|value| !value.is_empty()) {
+            // What is not UTF-8 is no repository.
+            let name = repository.to_string_lossy();
+            options.set_signature_repository(&name).map_err(|error| error.context("COSIGN_REPOSITORY"))?;
+        }
         options.allow_credential_helpers(true);
         let text = |upper: &str, lower: &str| {
             let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -365,7 +388,8 @@ impl SignOptions {
 impl VerifyOptions {
     /// Whether verifying `image` so touches nothing but files, so that no runtime is needed ([`super::run_local`]).
     pub fn is_local(&self, image: &ImageRef, policy: &Policy) -> bool {
-        image.is_local() && (self.offline || !policy.requires_tlog())
+        let named = self.signature_reference.as_ref().is_none_or(ImageRef::is_local);
+        image.is_local() && named && (self.offline || !policy.requires_tlog())
     }
 }
 
@@ -415,6 +439,9 @@ pub struct VerifyOptions {
     pub any_predicate_type: bool,
     /// The suffix of the signature tag: `.sig`, or `.cosign` as in 2021.
     pub tag_suffix: Option<String>,
+    /// The signature image itself, in a registry or a layout: read instead of the places where signatures of the image are
+    /// looked for. It is of the legacy format.
+    pub signature_reference: Option<ImageRef>,
     /// Whether no transparency log is asked: an entry that the policy demands must stand beside the signature.
     pub offline: bool,
 }
@@ -428,6 +455,7 @@ impl Default for VerifyOptions {
             any_payload_type: false,
             any_predicate_type: false,
             tag_suffix: None,
+            signature_reference: None,
             offline: false,
         }
     }

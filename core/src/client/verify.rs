@@ -72,20 +72,28 @@ impl Client {
             seed_form: suffix == legacy::SUFFIX_2021,
         };
         let store = self.store(image, None)?;
+        let named = match &options.signature_reference {
+            Some(_) if options.format == Some(Format::Bundle) => {
+                let why = "a signature that is named directly is of the legacy format, and only bundles are to count";
+                return Err(Error::new(Code::Argument, why));
+            }
+            Some(named) => Some((named, self.plain_store(named)?)),
+            None => None,
+        };
         let found = store.image(call).await?;
         let reference = store.pinned(&found.digest);
         let mut judge = Judge::new(&found.digest, &reference, policy, conditions)?;
         let demanded = policy.annotations().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         let mut guesses = Vec::new();
         // A layout costs no request, and its damage is to be told.
-        if !image.is_local() {
+        if !options.signature_reference.as_ref().unwrap_or(image).is_local() {
             guesses.push(simple_signing::write(&found.identity, &found.digest, &Default::default()));
             if !policy.annotations().is_empty() {
                 guesses.push(simple_signing::write(&found.identity, &found.digest, &demanded));
             }
         }
         let log = (policy.requires_tlog() && !options.offline).then(|| self.rekor()).transpose()?;
-        let reader = Reader {
+        let mut reader = Reader {
             store: store.as_ref(),
             image: &found,
             guesses,
@@ -96,6 +104,16 @@ impl Client {
             call,
         };
 
+        if let Some((named, store)) = named {
+            reader.store = store.as_ref();
+            let place = named.to_string();
+            let tag = reader.read(store.itself(call).await, &place)?;
+            if matches!(tag, Ok(None)) {
+                judge.note(format!("{place} does not exist"));
+            }
+            reader.legacy(&tag, &place, &mut judge).await?;
+            return judge.finish();
+        }
         let (tag, referring) = reader.places(suffix, options.format).await?;
         let place = store.signature_reference(&found.digest, suffix);
         if let Some(tag) = &tag {
@@ -294,7 +312,7 @@ impl Reader<'_> {
             judge.note(format!("{passed} attestations were passed over"));
         }
         let reads = wanted.into_iter().enumerate().map(|(index, entry)| async move {
-            let place = self.store.pinned(&entry.digest);
+            let place = self.store.pinned_signature(&entry.digest);
             (place, index, self.bundle(&entry, conditions).await)
         });
         let mut reads = stream::iter(reads).buffered(AT_ONCE);

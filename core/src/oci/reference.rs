@@ -215,6 +215,16 @@ impl RegistryRef {
         Ok(RegistryRef { registry: registry.to_owned(), repository, tag, digest })
     }
 
+    /// Parses the name of a repository, without tag or digest.
+    pub fn parse_repository(text: &str) -> Result<RegistryRef> {
+        let parsed = RegistryRef::parse(text)?;
+        let last = text.rsplit('/').next().unwrap_or_default();
+        if parsed.digest.is_some() || last.contains(':') {
+            return Err(bad(text, "expected a repository such as registry.example/team/app, without tag or digest"));
+        }
+        Ok(RegistryRef { tag: None, ..parsed })
+    }
+
     /// `host[:port]`; Docker Hub is `index.docker.io`.
     pub fn registry(&self) -> &str {
         &self.registry
@@ -305,6 +315,17 @@ mod tests {
         }
         let both = RegistryRef::parse(&format!("ghcr.io/a/b:1@{D}")).unwrap();
         assert_eq!(both.to_string(), format!("ghcr.io/a/b@{D}"));
+    }
+
+    #[test]
+    fn a_repository_has_neither_tag_nor_digest() {
+        for (text, name) in [("ghcr.io/a/b", "ghcr.io/a/b"), ("alpine", "index.docker.io/library/alpine")] {
+            let parsed = RegistryRef::parse_repository(text).unwrap();
+            assert_eq!((parsed.name().as_str(), parsed.tag(), parsed.to_string().as_str()), (name, None, name));
+        }
+        for text in ["", "a/b:1", "localhost:5000", "https://a.io/b", "a/../b", &format!("a/b@{D}"), "a/b:"] {
+            assert_eq!(RegistryRef::parse_repository(text).unwrap_err().code(), Code::Reference, "{text}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub enum Mount {
 /// An upload that a registry opened.
 #[derive(Debug)]
 pub struct Upload {
-    to: Url,
+    pub(super) to: Url,
 }
 
 impl Transport {
@@ -142,6 +142,26 @@ impl Transport {
                 self.fill(host, repository, upload, digest, bytes, call).await
             }
             _ => Err(answer.error(&open).into()),
+        }
+    }
+
+    /// Opens an upload.
+    pub(super) async fn open_upload(
+        &self,
+        host: &str,
+        repository: &str,
+        digest: &Digest,
+        call: &Call,
+    ) -> Result<Upload> {
+        let call = &limits::with_deadline(call);
+        let what = format!("POST upload of {digest}");
+        let mut ask = Ask::new(Method::POST, host, repository, "blobs/uploads/".to_owned(), what);
+        ask.body = Some(&[][..]);
+        let mut nothing = Whole::new(0);
+        let answer = self.answer(&ask, &mut nothing, call).await.map_err(|failure| failure.error)?;
+        match answer.status.as_u16() {
+            202 => self.opened(&ask, &answer),
+            _ => Err(answer.error(&ask)),
         }
     }
 

@@ -119,6 +119,18 @@ pub(super) fn is_web_page(answer: &Answer) -> bool {
 
 pub(super) const WEB_PAGE: &str = "the answer is a web page; a proxy or login page may be in the way";
 
+/// The same for bytes that were sent without being held: `digest` is theirs.
+pub(super) fn check_stored_digest(ask: &Ask<'_>, answer: &Answer, digest: &Digest) -> Result<()> {
+    let claimed = answer.headers.get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
+    match claimed.and_then(|text| Digest::parse(text.trim()).ok()) {
+        Some(claimed) if claimed.algorithm() == digest.algorithm() && claimed != *digest => {
+            Err(ask
+                .error(Code::Content, "the registry stored something else: its digest is not that of the bytes sent"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses media types that are no image, whoever serves them.
 fn check_type(ask: &Ask<'_>, media_type: &str) -> Result<()> {
     match media_type {

@@ -199,14 +199,25 @@ impl Transport {
         if let Some(value) = cached() {
             return Ok((value, false));
         }
-        let pushing = lock(&self.state).pushing.contains(&(host.to_owned(), ask.repository.to_owned()));
-        let scope = if pushing { ask.scope.max(Scope::PullPush) } else { ask.scope };
+        let (scope, other) = {
+            let mut state = lock(&self.state);
+            let key = |repository: &str| (host.to_owned(), repository.to_owned());
+            let other = state.together.get(&key(ask.repository)).cloned().filter(|_| ask.source.is_none());
+            let mut wanted = |repository: &str, least: Scope| {
+                state.pushing.get(&key(repository)).map_or(least, |scope| least.max(*scope))
+            };
+            let other = other.map(|other| {
+                let scope = wanted(&other, Scope::Pull);
+                (other, scope)
+            });
+            (wanted(ask.repository, ask.scope), other)
+        };
         // What waited here while somebody asked in vain for the same has its answer, too: in a batch hundreds wait.
         match turn.as_ref() {
             Some(failed) if failed.at >= since && failed.scope == scope => return Err(failed.error.clone()),
             _ => {}
         }
-        let fetched = self.fetch_token(ask, host, base, realm, service, scope, credential, call).await;
+        let fetched = self.fetch_token(ask, host, base, realm, service, scope, other.as_ref(), credential, call).await;
         let (value, life) = fetched.inspect_err(|error| {
             // That this call was stopped says nothing to the others.
             if call.check().is_ok() {
@@ -216,7 +227,12 @@ impl Transport {
         let value = Arc::new(value);
         if let Some(ends) = Instant::now().checked_add(life.saturating_sub(limits::TOKEN_MARGIN)) {
             let token = Token { value: value.clone(), ends };
-            lock(&self.state).tokens.insert((host.to_owned(), repositories, scope), token);
+            let mut state = lock(&self.state);
+            // A registry that looked at the first scope only refuses it for the other, which then asks for its own.
+            if let Some((other, scope)) = other {
+                state.tokens.insert((host.to_owned(), other, scope), token.clone());
+            }
+            state.tokens.insert((host.to_owned(), repositories, scope), token);
         }
         Ok((value, true))
     }
@@ -230,6 +246,7 @@ impl Transport {
         realm: &str,
         service: &str,
         scope: Scope,
+        other: Option<&(String, Scope)>,
         credential: Option<Credential>,
         call: &Call,
     ) -> Result<(Zeroizing<String>, Duration)> {
@@ -242,6 +259,7 @@ impl Transport {
         // The repository that is written to comes first: some registries look no further.
         let mut scopes = vec![format!("repository:{}:{}", ask.repository, scope.actions())];
         scopes.extend(ask.source.map(|source| format!("repository:{source}:pull")));
+        scopes.extend(other.map(|(other, scope)| format!("repository:{other}:{}", scope.actions())));
         let mut refused = None;
         if let Some(Credential::IdentityToken(refresh)) = &credential {
             let scope = scopes.join(" ");

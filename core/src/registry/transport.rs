@@ -125,7 +125,9 @@ pub(super) struct State {
     pub(super) tokens: Bounded<(String, String, Scope), Token>,
     // One question at a time for the same token or credential: a parallel batch needs one, not one each.
     pub(super) gates: Bounded<String, Arc<Gate>, 2048>,
-    pub(super) pushing: Bounded<(String, String), ()>,
+    pub(super) pushing: Bounded<(String, String), Scope>,
+    // Repositories of one host that are used together: their tokens are asked for together.
+    pub(super) together: Bounded<(String, String), String>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -170,7 +172,28 @@ impl Transport {
 
     /// Tells that `repository` will be written to, so that the first token already allows it: one token instead of two.
     pub fn announce_push(&self, host: &str, repository: &str) {
-        lock(&self.state).pushing.insert((canonical_host(host), repository.to_owned()), ());
+        self.announce(host, repository, Scope::PullPush);
+    }
+
+    /// The same for a repository from which something will be deleted.
+    pub fn announce_delete(&self, host: &str, repository: &str) {
+        self.announce(host, repository, Scope::Delete);
+    }
+
+    fn announce(&self, host: &str, repository: &str, scope: Scope) {
+        let key = (canonical_host(host), repository.to_owned());
+        let mut state = lock(&self.state);
+        let known = state.pushing.get(&key).copied();
+        state.pushing.insert(key, known.map_or(scope, |known| scope.max(known)));
+    }
+
+    /// Tells that two repositories of one host will be used together, an image's and its signatures': a token for one of
+    /// them is asked to be good for the other as well.
+    pub fn announce_together(&self, host: &str, one: &str, other: &str) {
+        let (host, mut state) = (canonical_host(host), lock(&self.state));
+        for (this, that) in [(one, other), (other, one)] {
+            state.together.insert((host.clone(), this.to_owned()), that.to_owned());
+        }
     }
 
     /// The certificates that folders hold for a host, read at the first look.

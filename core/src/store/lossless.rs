@@ -77,8 +77,8 @@ impl Tags {
             error.with("stages", done)
         })?;
         let place = match (&adding.item, machine.entry()) {
-            (NewItem::Bundle { .. }, Some(entry)) => self.pinned(&entry.digest),
-            _ => format!("{}:{}", self.image.name(), machine.place().tag()),
+            (NewItem::Bundle { .. }, Some(entry)) => self.pinned_signature(&entry.digest),
+            _ => self.signature_place(machine.place().tag()),
         };
         let protection = match outcome {
             Outcome::Stored => Protection::Stored,
@@ -86,6 +86,14 @@ impl Tags {
             Outcome::JournalOnly(why) => Protection::JournalOnly(why.to_string()),
         };
         Ok(Added { place, added: !stages.duplicate, protection })
+    }
+
+    /// Drives one machine to its end.
+    pub(super) async fn drive_one(&self, machine: Machine, call: &Call) -> Result<Outcome> {
+        let mut together = Together::new(vec![machine]);
+        self.drive(&mut together, call).await;
+        let ended = together.finish().into_iter().next();
+        ended.map_or_else(|| Err(Error::new(Code::Internal, "a journal that ended nowhere")), |(_, outcome)| outcome)
     }
 
     async fn drive(&self, together: &mut Together, call: &Call) {
@@ -132,6 +140,7 @@ impl Tags {
         let answer = match request {
             Request::HeadSubject => {
                 let subject = place.subject().to_string();
+                let (host, repository) = self.image_at();
                 match transport.head_manifest(host, repository, &subject, call).await {
                     Ok(head) => {
                         date = head.as_ref().and_then(|head| head.date);

@@ -1,11 +1,16 @@
 //! Where signatures live: an OCI image layout on disk, or a registry. One trait, so that every verb is written once.
 
+mod clean;
+mod collect;
+mod copy;
 pub mod journal;
 pub mod layout;
 mod lossless;
 mod plain;
+mod sweep;
 pub mod tags;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -15,8 +20,13 @@ use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::key::PublicKey;
 use crate::oci::Descriptor;
+use crate::registry::Pieces;
 
+pub use clean::{CleanKind, predicate_of as bundle_predicate};
+pub use collect::Collected;
+pub use copy::{RegistryTarget, Target};
 pub use layout::Layout;
+pub use sweep::{Kept, Removed, Swept};
 pub use tags::Tags;
 
 /// A boxed future that may move between threads.
@@ -157,11 +167,24 @@ pub struct Journalled {
     pub notes: Vec<String>,
 }
 
+/// What the journal holds that signers would still merge.
+#[derive(Debug, Clone, Default)]
+pub struct Young {
+    /// Layers, by the suffix of the tag that they belong to.
+    pub layers: Vec<(String, Descriptor)>,
+    /// Manifests of bundles.
+    pub bundles: Vec<Descriptor>,
+}
+
 /// A place that holds an image and its signatures.
 pub trait Store: Send + Sync {
     /// The image that the reference names. A tag is resolved by reading and hashing; a digest is taken as given where
     /// that costs a request.
     fn image<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Image>>;
+
+    /// The manifest that the reference itself names: a signature image, named directly. `None` when the place says that it
+    /// is absent.
+    fn itself<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Option<StoredManifest>>>;
 
     /// The image's own manifest or index, or that of one it leads to, by digest; `None` when the place says that it is absent.
     fn document<'a>(&'a self, digest: &'a Digest, call: &'a Call) -> BoxFuture<'a, Result<Option<StoredManifest>>>;
@@ -229,9 +252,45 @@ pub trait Store: Send + Sync {
         })
     }
 
+    /// The content of a blob beside the signatures, piece by piece, checked on the way; `None` when the place says that it
+    /// is absent.
+    fn pieces<'a>(&'a self, descriptor: &'a Descriptor, call: &'a Call) -> BoxFuture<'a, Result<Option<Pieces>>>;
+
+    /// The registry and repository of the signatures; `None` for a layout.
+    fn origin(&self) -> Option<(&str, &str)>;
+
+    /// What young entries of the journal hold that the standard places do not show: signers would still merge it. What is
+    /// `known` is not read.
+    fn young_journal<'a>(
+        &'a self,
+        subject: &'a Digest,
+        suffixes: &'a [&'a str],
+        referring: &'a Referring,
+        known: &'a BTreeSet<journal::EntryId>,
+        call: &'a Call,
+    ) -> BoxFuture<'a, Result<Young>>;
+
+    /// Takes away what `kind` names from beside `subject`, the journal first. What fails on the way is an error that says
+    /// what was done.
+    fn clean<'a>(&'a self, subject: &'a Digest, kind: CleanKind, call: &'a Call) -> BoxFuture<'a, Result<Swept>>;
+
+    /// Collects journal entries that nobody needs any more, of `subject` or of all images; with `repair` what the standard
+    /// places have lost is merged first.
+    fn collect<'a>(
+        &'a self,
+        subject: Option<&'a Digest>,
+        repair: bool,
+        call: &'a Call,
+    ) -> BoxFuture<'a, Result<Collected>>;
+
     /// The name of the place that holds the signatures of `subject`: what `triangulate` prints.
     fn signature_reference(&self, subject: &Digest, suffix: &str) -> String;
 
     /// The image, pinned.
     fn pinned(&self, digest: &Digest) -> String;
+
+    /// A manifest beside the signatures, pinned: a bundle's, where signatures may have a repository of their own.
+    fn pinned_signature(&self, digest: &Digest) -> String {
+        self.pinned(digest)
+    }
 }

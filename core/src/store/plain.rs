@@ -39,7 +39,7 @@ impl Tags {
         call: &Call,
     ) -> Result<Added> {
         let content = self.content(place, call).await?;
-        let name = format!("{}:{}", self.image.name(), place.tag());
+        let name = self.signature_place(place.tag());
         if content.items().into_iter().any(|old| legacy::is_duplicate(std::slice::from_ref(old), new, key)) {
             return Ok(Added { place: name, added: false, protection: Protection::Stored });
         }
@@ -56,7 +56,7 @@ impl Tags {
         let made = referrer::image(json, predicate_type, &subject, &rfc3339::utc(local_time()));
         try_join(self.put_blob(json, call), self.put_blob(referrer::CONFIG, call)).await?;
         let own = &made.entry.digest;
-        let name = self.pinned(own);
+        let name = self.pinned_signature(own);
         let (host, repository) = self.at();
         let reference = own.to_string();
         let put =
@@ -93,7 +93,7 @@ impl Tags {
         if let Some(descriptor) = &image.descriptor {
             return Ok(descriptor.clone());
         }
-        let (host, repository) = self.at();
+        let (host, repository) = self.image_at();
         let head = self.transport.head_manifest(host, repository, &image.digest.to_string(), call).await?;
         let head = head.ok_or_else(|| {
             let what = format!("{} does not exist, so no bundle can refer to it", self.pinned(&image.digest));

@@ -3,25 +3,31 @@
 //!
 //! What is written goes through `lossless.rs`; through `plain.rs` when the caller wants no journal.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 
 use super::journal::{self, Content, Entry, Kind, Place};
-use super::{Added, Adding, BoxFuture, Image, Journalled, Listed, Referring, Store, StoredManifest};
+use super::{
+    Added, Adding, BoxFuture, CleanKind, Collected, Image, Journalled, Listed, Referring, Store, StoredManifest, Swept,
+    Young,
+};
 use crate::bundle::{legacy, referrer};
 use crate::call::Call;
 use crate::digest::Digest;
 use crate::error::{Code, Error, Result};
 use crate::oci::{Descriptor, Document, RegistryRef};
-use crate::registry::{FetchedManifest, Referrers, Transport};
+use crate::registry::{FetchedManifest, Pieces, Referrers, Transport};
 
 /// An image in a registry, and the signatures beside it.
 #[derive(Debug, Clone)]
 pub struct Tags {
     pub(super) transport: Arc<Transport>,
     pub(super) image: RegistryRef,
+    // Where the signatures are; only the repository of it counts.
+    pub(super) signatures: RegistryRef,
 }
 
 /// Now, in unix seconds.
@@ -38,12 +44,35 @@ impl From<FetchedManifest> for StoredManifest {
 impl Tags {
     /// The place of `image`; nothing is asked yet.
     pub fn new(transport: Arc<Transport>, image: RegistryRef) -> Tags {
-        Tags { transport, image }
+        Tags { transport, signatures: image.clone(), image }
     }
 
-    /// The host and the repository.
+    /// The same with the signatures in a repository of their own.
+    pub fn with_signatures(mut self, repository: Option<&RegistryRef>) -> Tags {
+        if let Some(repository) = repository {
+            if repository.registry() == self.image.registry() && repository.repository() != self.image.repository() {
+                let (host, image) = (self.image.registry(), self.image.repository());
+                self.transport.announce_together(host, repository.repository(), image);
+            }
+            self.signatures = repository.clone();
+        }
+        self
+    }
+
+    /// The host and the repository of the signatures, and of all that is known about them: referrers, journal, what the
+    /// registry can do.
     pub(super) fn at(&self) -> (&str, &str) {
+        (self.signatures.registry(), self.signatures.repository())
+    }
+
+    /// The host and the repository of the image: where its tag is resolved and its descriptor asked for.
+    pub(super) fn image_at(&self) -> (&str, &str) {
         (self.image.registry(), self.image.repository())
+    }
+
+    /// The name of a tag beside the signatures.
+    pub(super) fn signature_place(&self, tag: &str) -> String {
+        format!("{}:{tag}", self.signatures.name())
     }
 
     pub(super) async fn get(&self, reference: &str, call: &Call) -> Result<Option<FetchedManifest>> {
@@ -57,7 +86,8 @@ impl Tags {
             return Ok(Image { digest: digest.clone(), descriptor: None, identity, needs_name: false, children: None });
         }
         let tag = self.image.tag().unwrap_or("latest");
-        let Some(found) = self.get(tag, call).await? else {
+        let (host, repository) = self.image_at();
+        let Some(found) = self.transport.get_manifest(host, repository, tag, call).await? else {
             return Err(Error::new(
                 Code::ImageNotFound,
                 format!("{identity}:{tag} does not exist: the registry knows no such tag or repository"),
@@ -79,7 +109,7 @@ impl Tags {
     async fn read_blob(&self, descriptor: &Descriptor, cap: u64, call: &Call) -> Result<Option<Vec<u8>>> {
         if descriptor.size > cap {
             let why = format!("blob {} declares {} bytes, the limit is {cap}", descriptor.digest, descriptor.size);
-            return Err(Error::new(Code::TooLarge, format!("{}: {why}", self.image.name())).with("limit", cap));
+            return Err(Error::new(Code::TooLarge, format!("{}: {why}", self.signatures.name())).with("limit", cap));
         }
         let (host, repository) = self.at();
         self.transport.get_blob(host, repository, &descriptor.digest, descriptor.size, call).await
@@ -207,8 +237,8 @@ impl Tags {
         for ((place, listed), read) in wanted.iter().zip(join_all(reads).await) {
             let Some((reference, read)) = read else { continue };
             let at = match &listed.digest {
-                Some(digest) => self.pinned(digest),
-                None => format!("{}:{reference}", self.image.name()),
+                Some(digest) => self.pinned_signature(digest),
+                None => format!("{}:{reference}", self.signatures.name()),
             };
             match read {
                 Ok(Some(stored)) => {
@@ -238,7 +268,7 @@ impl Tags {
 }
 
 /// Whether a registry refuses to list tags at all, which says nothing about signatures.
-fn refuses_lists(error: &Error) -> bool {
+pub(super) fn refuses_lists(error: &Error) -> bool {
     matches!(error.status(), Some(401 | 403 | 404 | 405))
 }
 
@@ -253,8 +283,23 @@ impl Store for Tags {
         Box::pin(self.resolve(call))
     }
 
+    fn itself<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Option<StoredManifest>>> {
+        Box::pin(async move {
+            let (host, repository) = self.image_at();
+            let reference = match (self.image.digest(), self.image.tag()) {
+                (Some(digest), _) => digest.to_string(),
+                (None, tag) => tag.unwrap_or("latest").to_owned(),
+            };
+            Ok(self.transport.get_manifest(host, repository, &reference, call).await?.map(Into::into))
+        })
+    }
+
     fn document<'a>(&'a self, digest: &'a Digest, call: &'a Call) -> BoxFuture<'a, Result<Option<StoredManifest>>> {
-        Box::pin(async move { Ok(self.get(&digest.to_string(), call).await?.map(Into::into)) })
+        Box::pin(async move {
+            let (host, repository) = self.image_at();
+            let found = self.transport.get_manifest(host, repository, &digest.to_string(), call).await?;
+            Ok(found.map(Into::into))
+        })
     }
 
     fn signature_image<'a>(
@@ -311,11 +356,50 @@ impl Store for Tags {
         Box::pin(self.add_items(adding, journal, call))
     }
 
+    fn pieces<'a>(&'a self, descriptor: &'a Descriptor, call: &'a Call) -> BoxFuture<'a, Result<Option<Pieces>>> {
+        Box::pin(async move {
+            let (host, repository) = self.at();
+            self.transport.open_blob(host, repository, &descriptor.digest, descriptor.size, call).await
+        })
+    }
+
+    fn origin(&self) -> Option<(&str, &str)> {
+        Some(self.at())
+    }
+
+    fn young_journal<'a>(
+        &'a self,
+        subject: &'a Digest,
+        suffixes: &'a [&'a str],
+        referring: &'a Referring,
+        known: &'a BTreeSet<journal::EntryId>,
+        call: &'a Call,
+    ) -> BoxFuture<'a, Result<Young>> {
+        Box::pin(self.young(subject, suffixes, referring, known, call))
+    }
+
+    fn clean<'a>(&'a self, subject: &'a Digest, kind: CleanKind, call: &'a Call) -> BoxFuture<'a, Result<Swept>> {
+        Box::pin(self.clean_registry(subject, kind, call))
+    }
+
+    fn collect<'a>(
+        &'a self,
+        subject: Option<&'a Digest>,
+        repair: bool,
+        call: &'a Call,
+    ) -> BoxFuture<'a, Result<Collected>> {
+        Box::pin(self.collect_registry(subject, repair, call))
+    }
+
     fn signature_reference(&self, subject: &Digest, suffix: &str) -> String {
-        format!("{}:{}", self.image.name(), legacy::tag(subject, suffix))
+        self.signature_place(&legacy::tag(subject, suffix))
     }
 
     fn pinned(&self, digest: &Digest) -> String {
         format!("{}@{digest}", self.image.name())
+    }
+
+    fn pinned_signature(&self, digest: &Digest) -> String {
+        format!("{}@{digest}", self.signatures.name())
     }
 }

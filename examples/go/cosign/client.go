@@ -17,8 +17,8 @@ type BasicAuth struct{ User, Password string }
 // ClientOptions says where and how a client finds images.
 type ClientOptions struct {
 	UserAgent string
-	// FromEnv starts from what a user of the command line expects: credentials, certificate authorities and proxies from
-	// the environment. What else is set here comes on top.
+	// FromEnv starts from what a user of the command line expects: credentials, certificate authorities, proxies and
+	// COSIGN_REPOSITORY from the environment. What else is set here comes on top.
 	FromEnv bool
 	// CAPEM holds certificate authorities to trust beside the system's, or instead of them with OnlyCAPEM.
 	CAPEM     []byte
@@ -46,6 +46,9 @@ type ClientOptions struct {
 	RekorURL string
 	// NoLayouts refuses "oci:PATH"; for services that take references from strangers.
 	NoLayouts bool
+	// SignatureRepository keeps signatures there instead of in the images' own repositories, as COSIGN_REPOSITORY does for
+	// cosign.
+	SignatureRepository string
 	// MaxCalls bounds how many calls run at once, each of which holds a thread; 0 means no bound.
 	MaxCalls int
 }
@@ -147,6 +150,12 @@ func (options *ClientOptions) apply(o *C.cosign_client_options) error {
 	}
 	for _, host := range options.DangerousAllowHTTP {
 		if err := withTexts(func(t []*C.char) { C.cosign_client_options_dangerous_allow_http(o, t[0]) }, host); err != nil {
+			return err
+		}
+	}
+	if options.SignatureRepository != "" {
+		set := func(t []*C.char) { C.cosign_client_options_set_signature_repository(o, t[0]) }
+		if err := withTexts(set, options.SignatureRepository); err != nil {
 			return err
 		}
 	}
@@ -445,6 +454,9 @@ type VerifyOptions struct {
 	NoJournal bool
 	// TagSuffix is ".sig" unless another is named; ".cosign" in 2021.
 	TagSuffix string
+	// SignatureReference names the signature image itself, in a registry or a layout: it is read instead of looking for
+	// signatures of the image.
+	SignatureReference string
 	// Offline asks no transparency log: an entry that the policy demands must stand beside the signature.
 	Offline bool
 	// DangerousAnyPayloadType accepts legacy payloads of any type: one made for something else may count.
@@ -464,6 +476,12 @@ func (options *VerifyOptions) apply(o *C.cosign_verify_options) error {
 	if options.TagSuffix != "" {
 		set := func(t []*C.char) { C.cosign_verify_options_set_tag_suffix(o, t[0]) }
 		if err := withTexts(set, options.TagSuffix); err != nil {
+			return err
+		}
+	}
+	if options.SignatureReference != "" {
+		set := func(t []*C.char) { C.cosign_verify_options_set_signature_reference(o, t[0]) }
+		if err := withTexts(set, options.SignatureReference); err != nil {
 			return err
 		}
 	}

@@ -70,7 +70,7 @@ const (
 	ErrForked = 503
 	// ErrIo: A file could not be read or written.
 	ErrIo = 600
-	// ErrFileExists: A file is there already and is not overwritten without consent.
+	// ErrFileExists: A file or image is there already and is not overwritten without consent.
 	ErrFileExists = 601
 	// ErrInternal: A defect in this library; please report it.
 	ErrInternal = 900

@@ -12,6 +12,7 @@ from .errors import CosignError
 _StrPath: TypeAlias = str | PathLike[str]
 _Password: TypeAlias = str | bytes | Callable[[], str | bytes] | None
 _Format: TypeAlias = Literal["legacy", "bundle", "both"]
+_CleanKind: TypeAlias = Literal["signature", "attestation", "referrer", "sbom", "all"]
 _DigestAlgorithm: TypeAlias = Literal["sha256", "sha384", "sha512"]
 _Signature: TypeAlias = _StrPath | Buffer
 _PayloadForm: TypeAlias = Literal["today", "2021"]
@@ -304,6 +305,8 @@ class Client:
         layouts: False refuses `oci:PATH`; for services that take references from strangers.
         on_request: Called with one line for each HTTP exchange when it is over, such as
             `GET https://ghcr.io/v2/a/b/manifests/v1 200`; no credential is in it. Calls come from other threads.
+        signature_repository: Where signatures of images in registries are kept instead of the images' own repositories,
+            as cosign's `COSIGN_REPOSITORY`; without tag or digest.
     """
 
     def __new__(
@@ -326,6 +329,7 @@ class Client:
         rekor_url: str | None = None,
         layouts: bool = True,
         on_request: Callable[[str], object] | None = None,
+        signature_repository: str | None = None,
     ) -> Self: ...
     @staticmethod
     def from_env(
@@ -347,10 +351,12 @@ class Client:
         rekor_url: str | None = None,
         layouts: bool = True,
         on_request: Callable[[str], object] | None = None,
+        signature_repository: str | None = None,
     ) -> Client:
         """A client set up as command line tools are: credentials from the files and helpers of docker and podman
-        (`DOCKER_CONFIG`, `REGISTRY_AUTH_FILE`, ...), certificates (`SSL_CERT_FILE`, `SSL_CERT_DIR`, `certs.d`) and
-        proxies (`HTTPS_PROXY`, ...). What is given here comes on top."""
+        (`DOCKER_CONFIG`, `REGISTRY_AUTH_FILE`, ...), certificates (`SSL_CERT_FILE`, `SSL_CERT_DIR`, `certs.d`),
+        proxies (`HTTPS_PROXY`, ...) and the signatures' repository (`COSIGN_REPOSITORY`). What is given here comes on
+        top."""
 
     def resolve(self, image: str, *, timeout: float | None = None) -> str:
         """The image pinned by its digest: `registry/repository@sha256:...` or `oci:PATH@sha256:...`.
@@ -455,6 +461,73 @@ class Client:
     def doctor(self, image: str, *, timeout: float | None = None) -> dict[str, Any]:
         """For each signature of the image which tools can read it, and what to do about those that cannot. Nothing is
         verified. `docs/commands.md` has its shape; `complete` and `unread` are as in `tree`."""
+
+    def clean(self, image: str, *, kind: _CleanKind = "all", timeout: float | None = None) -> dict[str, Any]:
+        """Removes what hangs on the image, the journal first, so that nobody who signs later brings it back. Asks no
+        question.
+
+        Args:
+            image: By tag or digest.
+            kind: `referrer` are the bundles of both kinds.
+            timeout: Seconds for the whole call; `None` uses the client's.
+
+        Returns:
+            `digest`, `reference`, `removed` (a list with `place`, `by_digest`, `note`) and `kept` (with `place`,
+            `reason`): what others name, too, stays.
+
+        Raises:
+            ImageNotFound: There is no such image.
+            UnsupportedError: The registry deletes nothing.
+            RegistryError: Not everything was heard, so nothing is known to be clean; `details["removed"]` says what
+                went.
+        """
+
+    def gc(
+        self, image: str, *, repair: bool = False, whole_repository: bool = False, timeout: float | None = None
+    ) -> dict[str, Any]:
+        """Removes journal entries that are older than a day and in their standard place, or whose image is gone.
+
+        Args:
+            image: By tag or digest.
+            repair: First merges what the standard places have lost, whatever its age.
+            whole_repository: The journals of all images in the repository.
+            timeout: Seconds for the whole call; `None` uses the client's.
+
+        Returns:
+            `removed` and `kept` as of `clean`, `repaired` (with `place`, `status`, `reason`), `lost`: how many entries
+            a repair would merge, and `images`.
+        """
+
+    def copy(
+        self,
+        source: str,
+        destination: str,
+        *,
+        only: Sequence[Literal["sig", "att", "sbom"]] | None = None,
+        force: bool = False,
+        platform: str | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, Any]:
+        """Copies an image with all that hangs on it between registries and layouts; signatures are merged into those
+        that the destination has.
+
+        Args:
+            source: By tag or digest.
+            destination: A folder that is not there becomes a layout.
+            only: Copies only these, without the image.
+            force: Lets the destination's name be taken from another image.
+            platform: `os/architecture[/variant]`: of an index only that image.
+            timeout: Seconds for the whole call; `None` uses the client's.
+
+        Returns:
+            `digest`, `source`, `destination`, `manifests`, `blobs_sent`, `blobs_there`, `added`, `status` and `reason`
+            (of the least protected of what was added), `left` (with `place`, `reason`).
+
+        Raises:
+            ImageNotFound: There is no such image.
+            FileError: The destination names another image (`FILE_EXISTS`).
+            RegistryError: One of the places could not be read or written; what was copied is not sent again next time.
+        """
 
     def __reduce__(self) -> tuple[Any, ...]: ...
 
@@ -737,6 +810,7 @@ class Verifier:
         insecure_ignore_claims: bool = False,
         any_payload_type: bool = False,
         any_predicate_type: bool = False,
+        signature_reference: str | None = None,
         offline: bool = False,
     ) -> VerifiedImage:
         """Verifies that the image is signed as the policy demands.
@@ -752,6 +826,8 @@ class Verifier:
             insecure_ignore_claims: Accepts signatures over payloads that name another image.
             any_payload_type: Accepts payloads of any `critical.type`.
             any_predicate_type: Counts attestations by an accepted key as signatures too, as cosign 3.1 does.
+            signature_reference: The signature image itself, in a registry or a layout: read instead of looking for
+                signatures of the image. It is of the legacy format.
             offline: Asks no transparency log: an entry that the policy demands must stand beside the signature.
 
         Raises:
@@ -776,6 +852,7 @@ class Verifier:
         any_payload_type: bool = False,
         any_predicate_type: bool = False,
         offline: bool = False,
+        signature_reference: str | None = None,
     ) -> Batch:
         """Verifies many images over shared connections, and yields each result as soon as it is known.
 
@@ -1054,6 +1131,7 @@ def _restore_client(
     ca: bytes | None,
     http_registries: list[str],
     layouts: bool,
+    signature_repository: str | None,
     reach: tuple[Any, ...],
 ) -> Client: ...
 def _restore_detached(payload: bytes, signature: bytes) -> DetachedSignature: ...

@@ -25,6 +25,7 @@ const SOURCES: &[&str] = &[
     "policy",
     "verify",
     "verification",
+    "maintain",
     "batch",
     "blob",
     "generate",

@@ -41,6 +41,29 @@ impl Folder {
 
     /// The same for a file that begins with `start`; also `None` when it does not, which costs no more than a look.
     pub(super) fn read_if(&self, path: &[&str], cap: u64, start: &[u8]) -> Result<Option<Vec<u8>>, FileError> {
+        let Some((fd, size)) = self.open_file(path)? else { return Ok(None) };
+        if size > cap {
+            return Err(FileError::TooLarge(size, cap));
+        }
+        use rustix::io::Errno;
+        let failed = |e: std::io::Error| FileError::Io(Errno::from_io_error(&e).unwrap_or(Errno::IO));
+        // One byte more than allowed, so that a file that grows meanwhile is noticed.
+        let mut limited = fd.take(cap.saturating_add(1));
+        let mut bytes = Vec::new();
+        limited.by_ref().take(start.len() as u64).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes != start {
+            return Ok(None);
+        }
+        bytes.reserve_exact(usize::try_from(size).unwrap_or(0).saturating_sub(bytes.len()));
+        limited.read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > cap {
+            return Err(FileError::TooLarge(bytes.len() as u64, cap));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Opens a regular file, with its size; `None` when it is not there.
+    pub(super) fn open_file(&self, path: &[&str]) -> Result<Option<(File, u64)>, FileError> {
         use rustix::io::Errno;
         let classify = |e: Errno| match e {
             Errno::NOENT => Ok(None),
@@ -62,24 +85,21 @@ impl Folder {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(FileError::NotRegular);
         }
-        let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
-        if size > cap {
-            return Err(FileError::TooLarge(size, cap));
+        Ok(Some((File::from(fd), u64::try_from(stat.st_size).unwrap_or(u64::MAX))))
+    }
+
+    /// Begins a file that comes in pieces and appears whole or not at all. Only called with the lock held.
+    pub(super) fn begin(&self, folders: &[&str]) -> std::io::Result<Writing> {
+        let folder = self.open_folder(folders)?;
+        // What a killed writer left behind.
+        match rustix::fs::unlinkat(&folder, NAME_OF_TEMPORARY, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(e) => return Err(e.into()),
         }
-        let failed = |e: std::io::Error| FileError::Io(Errno::from_io_error(&e).unwrap_or(Errno::IO));
-        // One byte more than allowed, so that a file that grows meanwhile is noticed.
-        let mut limited = File::from(fd).take(cap.saturating_add(1));
-        let mut bytes = Vec::new();
-        limited.by_ref().take(start.len() as u64).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes != start {
-            return Ok(None);
-        }
-        bytes.reserve_exact(usize::try_from(size).unwrap_or(0).saturating_sub(bytes.len()));
-        limited.read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() as u64 > cap {
-            return Err(FileError::TooLarge(bytes.len() as u64, cap));
-        }
-        Ok(Some(bytes))
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+        let file = File::from(rustix::fs::openat(&folder, NAME_OF_TEMPORARY, flags, mode)?);
+        Ok(Writing { folder, file, placed: false })
     }
 
     /// Puts a file in place whole: written beside it, synced, renamed; [`Folder::sync`] makes the name last. On failure
@@ -122,6 +142,35 @@ impl Folder {
     pub(super) fn remove(&self, folders: &[&str], name: &str) {
         if let Ok(folder) = self.open_folder(folders) {
             let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
+        }
+    }
+}
+
+/// A file that is being written; it goes unless it is placed.
+pub(super) struct Writing {
+    folder: OwnedFd,
+    file: File,
+    placed: bool,
+}
+
+impl Writing {
+    pub(super) fn write(&mut self, piece: &[u8]) -> std::io::Result<()> {
+        self.file.write_all(piece)
+    }
+
+    /// Gives it its name.
+    pub(super) fn place(mut self, name: &str) -> std::io::Result<()> {
+        self.file.sync_all()?;
+        rustix::fs::renameat(&self.folder, NAME_OF_TEMPORARY, &self.folder, name)?;
+        self.placed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        if !self.placed {
+            let _ = rustix::fs::unlinkat(&self.folder, NAME_OF_TEMPORARY, AtFlags::empty());
         }
     }
 }

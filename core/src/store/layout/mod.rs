@@ -9,7 +9,11 @@
 //!
 //! Plain file calls: the futures here never wait for anything but the lock.
 
+mod clean;
+mod copy;
 mod folder;
+
+pub use copy::LayoutTarget;
 
 use std::fs::{File, TryLockError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +22,8 @@ use rustix::fs::{CWD, Mode, OFlags};
 
 use self::folder::{FileError, Folder};
 use super::{
-    Added, Adding, BoxFuture, Image, Journalled, Listed, NewItem, Protection, Referring, Store, StoredManifest,
+    Added, Adding, BoxFuture, CleanKind, Collected, Image, Journalled, Listed, NewItem, Protection, Referring, Store,
+    StoredManifest, Swept, Young,
 };
 use crate::bundle::{legacy, referrer};
 use crate::call::Call;
@@ -27,6 +32,7 @@ use crate::encoding::rfc3339;
 use crate::encoding::strict_json::{self, Limits};
 use crate::error::{Code, Error, Result};
 use crate::oci::{Descriptor, Document, Index, IndexEntry, LayoutRef, Manifest, media_type};
+use crate::registry::Pieces;
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
@@ -261,6 +267,30 @@ impl Layout {
             needs_name: entry.annotation(REF_NAME).is_none() && self.new_name.is_none(),
             children: Some(document.children()),
         })
+    }
+
+    /// What the reference names, be it an image or a signature image.
+    fn read_itself(&self) -> Result<Option<StoredManifest>> {
+        let folder = self.open()?;
+        let index = self.index(&folder)?;
+        let named = |entry: &&IndexEntry| match (self.image.digest(), self.image.tag()) {
+            (Some(digest), _) => entry.descriptor.digest == *digest,
+            (None, Some(tag)) => has_name(entry, tag),
+            (None, None) => is_signature_image(entry),
+        };
+        let mut found = index.manifests.iter().filter(named);
+        let Some(first) = found.next() else { return Ok(None) };
+        if found.any(|other| other.descriptor.digest != first.descriptor.digest) {
+            return Err(self.error(Code::Protocol, "several different entries of index.json have this name"));
+        }
+        let descriptor = &first.descriptor;
+        let bytes = self.read_blob(&folder, descriptor, MAX_DOCUMENT)?;
+        let bytes = bytes.ok_or_else(|| {
+            let what = format_args!("index.json names {}, but its blob is missing: {DAMAGED}", descriptor.digest);
+            self.error(Code::Content, what)
+        })?;
+        let (media_type, digest) = (descriptor.media_type.clone(), descriptor.digest.clone());
+        Ok(Some(StoredManifest { bytes, media_type, digest }))
     }
 
     /// A manifest or index that only its digest names.
@@ -569,6 +599,10 @@ impl Store for Layout {
         Box::pin(async { self.read_image() })
     }
 
+    fn itself<'a>(&'a self, _call: &'a Call) -> BoxFuture<'a, Result<Option<StoredManifest>>> {
+        Box::pin(async { self.read_itself() })
+    }
+
     fn document<'a>(&'a self, digest: &'a Digest, _call: &'a Call) -> BoxFuture<'a, Result<Option<StoredManifest>>> {
         Box::pin(async move {
             let bytes = self.read_document(&self.open()?, digest)?;
@@ -661,6 +695,40 @@ impl Store for Layout {
                 Err(error) => adding.iter().map(|_| Err(error.clone())).collect(),
             }
         })
+    }
+
+    fn pieces<'a>(&'a self, descriptor: &'a Descriptor, _call: &'a Call) -> BoxFuture<'a, Result<Option<Pieces>>> {
+        Box::pin(async { self.open_pieces(descriptor) })
+    }
+
+    fn origin(&self) -> Option<(&str, &str)> {
+        None
+    }
+
+    /// A layout has a lock and needs no journal.
+    fn young_journal<'a>(
+        &'a self,
+        _subject: &'a Digest,
+        _suffixes: &'a [&'a str],
+        _referring: &'a Referring,
+        _known: &'a std::collections::BTreeSet<crate::store::journal::EntryId>,
+        _call: &'a Call,
+    ) -> BoxFuture<'a, Result<Young>> {
+        Box::pin(async { Ok(Young::default()) })
+    }
+
+    fn clean<'a>(&'a self, subject: &'a Digest, kind: CleanKind, call: &'a Call) -> BoxFuture<'a, Result<Swept>> {
+        Box::pin(self.clean_layout(subject, kind, call))
+    }
+
+    /// A layout has no journal, so there is nothing to collect.
+    fn collect<'a>(
+        &'a self,
+        _subject: Option<&'a Digest>,
+        _repair: bool,
+        _call: &'a Call,
+    ) -> BoxFuture<'a, Result<Collected>> {
+        Box::pin(async { Ok(Collected { images: 1, ..Collected::default() }) })
     }
 
     fn signature_reference(&self, subject: &Digest, suffix: &str) -> String {

@@ -28,6 +28,9 @@ COMMANDS = {
     "tree": ("_tree", "print everything that hangs on an image"),
     "doctor": ("_tree", "say which tools can read the signatures of an image"),
     "triangulate": ("_triangulate", "print where the signatures of an image are stored"),
+    "copy": ("_maintain", "copy an image with its signatures between registries and layouts"),
+    "clean": ("_maintain", "remove signatures, attestations and SBOMs of an image"),
+    "gc": ("_maintain", "remove journal entries that no signer needs any more"),
     "version": ("_version", "print the version"),
 }
 

@@ -164,14 +164,6 @@ def csv_fields(line: str) -> list[str]:
         at += 1
 
 
-def refuse_environment() -> None:
-    """Refuses settings from the environment that this version does not follow."""
-    import os
-
-    if os.environ.get("COSIGN_REPOSITORY"):
-        raise UsageError("COSIGN_REPOSITORY is set in the environment and is not supported yet; unset it")
-
-
 def docker_media_types() -> bool:
     """Whether the environment asks for Docker's media types in new signature images, as cosign reads it."""
     import os
@@ -202,7 +194,6 @@ def client(options: argparse.Namespace, images: list[str]) -> Any:
     import cosign
     from cosign import _native
 
-    refuse_environment()
     hosts = sorted({host for host in (_native._registry(image) for image in images) if host is not None})
     auth: dict[str, tuple[str, str] | str] = {}
     if options.registry_token:

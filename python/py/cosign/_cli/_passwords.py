@@ -60,13 +60,18 @@ def consent_to_overwrite(paths: list[str], yes: bool = False) -> bool:
                 f"{path} already exists and standard input holds the password, not an answer; "
                 "remove the file, choose another --output-key-prefix, or set COSIGN_PASSWORD"
             )
-        print("Are you sure you would like to continue? [y/N] ", end="", file=sys.stderr, flush=True)
-        answer = sys.stdin.readline().strip() if sys.stdin is not None else ""
-        if answer in ("", "n", "N"):
-            raise Refusal("user declined the prompt")
-        if answer not in ("y", "Y"):
-            raise Refusal(f'invalid input "{answer}" (allowed values y, n)')
+        confirm()
     return bool(existing)
+
+
+def confirm() -> None:
+    """Asks whether to go on, in cosign's words; anything but yes stops the command."""
+    print("Are you sure you would like to continue? [y/N] ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline().strip() if sys.stdin is not None else ""
+    if answer in ("", "n", "N"):
+        raise Refusal("user declined the prompt")
+    if answer not in ("y", "Y"):
+        raise Refusal(f'invalid input "{answer}" (allowed values y, n)')
 
 
 def _piped() -> bytes:

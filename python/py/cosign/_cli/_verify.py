@@ -37,6 +37,7 @@ def verify(arguments: list[str]) -> int:
     format_flags(parser, "the only format that counts: legacy or bundle (default both)")
     parser.text("--journal", default="fallback", help="fallback (default): read the journal when all else fails; never")
     parser.text("--tag-suffix", help="suffix of the signature's tag (default .sig; .cosign in 2021)")
+    parser.text("--signature-ref", help="the signature image itself, instead of looking for signatures of the image")
     parser.switch(
         "--insecure-ignore-tlog", default=None, help="false demands a transparency log's entry, as TLOG=1 does"
     )
@@ -59,7 +60,8 @@ def verify(arguments: list[str]) -> int:
     logs = {} if options.insecure_ignore_tlog else trusted_logs(options, demanded=demanded)
     key = load_public_key(options.key, duration(options.timeout))
     policy = cosign.Policy(keys=[key], annotations=wanted, **logs)
-    verifier = cosign.Verifier(policy, client(options, images))
+    named = [] if options.signature_ref is None else [options.signature_ref]
+    verifier = cosign.Verifier(policy, client(options, images + named))
     if options.insecure_ignore_tlog:
         note(
             "WARNING: Skipping tlog verification is an insecure practice that lacks transparency and auditability "
@@ -70,6 +72,7 @@ def verify(arguments: list[str]) -> int:
         format=format,
         journal=options.journal == "fallback",
         tag_suffix=options.tag_suffix,
+        signature_reference=options.signature_ref,
         insecure_ignore_claims=not options.check_claims,
         offline=options.offline,
         image_timeout=duration(options.timeout),
