@@ -1100,6 +1100,12 @@ fn the_batches_are_the_budget() {
     let listed = "GET tag, GET referrers";
     check(api, layer_job(0), referrers, false, 8, &["GET tag, POST, POST, HEAD subject", commit, listed]);
     check(api, layer_job(0), referrers, true, 7, &["GET tag, POST, POST", commit, listed]);
+    // A bundle that is copied, with its blobs: there is nothing to open.
+    let copied = bundle_job(0);
+    let Job::Bundle { manifest, .. } = copied else { unreachable!() };
+    let copied = Job::Bundle { blobs: Vec::new(), manifest };
+    let (end, shape, _) = sign_alone(api, copied, referrers, true);
+    assert_eq!((end, shape.first().map(String::as_str)), (End::Stored, Some("PUT journal")));
     check(
         api,
         layer_job(0),
