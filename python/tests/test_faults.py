@@ -166,8 +166,9 @@ def test_signing(registries: SimpleQueue[Registry], key: cosign.PrivateKey, stra
             signed = sign(image, strangers, timeout=case.timeout)
         except cosign.CosignError as error:
             assert case.is_of(error), (case, error)
-            # After the tag was resolved every error says how far it came.
-            assert case.request == 1 or set(error.details["stages"]) == {"blobs", "journal", "tag", "checked"}
+            # After the tag was resolved every error says how far it came; patience may end before.
+            early = case.request == 1 or isinstance(error, cosign.RegistryTimeout)
+            assert early or set(error.details["stages"]) == {"blobs", "journal", "tag", "checked"}
             registry.tell(heal={})
         else:
             registry.tell(heal={})

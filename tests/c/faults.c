@@ -207,8 +207,8 @@ static void one(struct registry *registry, int operation, long k, const struct f
             EXPECT(strcmp(status, "stored") != 0 || count == 2);
         } else {
             EXPECT(code == fault->code || code == other);
-            /* After the tag was resolved every error says how far it came. */
-            EXPECT(stages || k <= 1);
+            /* After the tag was resolved every error says how far it came; patience may end before. */
+            EXPECT(stages || k <= 1 || code == COSIGN_ERR_TIMEOUT);
         }
         /* Whoever signed before is not lost, and nothing half written is in the way. */
         EXPECT(verify(registry->image, theirs, 0, NULL, &count) == COSIGN_OK && count == 2);

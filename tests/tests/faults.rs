@@ -496,7 +496,6 @@ fn a_first_signature_is_stored_or_not_said_to_be() {
     ];
 
     let met = sweep(&setups, &faults(), sign_rightly, signs);
-
     assert!(met > 1000, "only {met} cases met their fault");
 }
 
@@ -520,7 +519,6 @@ fn a_further_signature_loses_none_and_is_stored_or_not_said_to_be() {
         !date && !same && !matches!(fault, Fault::TruncateAt(_) | Fault::HeaderFlood(_) | Fault::CloseAfter)
     });
     let met = sweep(&setups, &faults, sign_rightly, signs);
-
     assert!(met > 1000, "only {met} cases met their fault");
 }
 
