@@ -158,7 +158,7 @@ fn hostile_indexes_are_refused_before_anything_is_signed() {
         assert!(lines.iter().all(|line| line.starts_with("GET")), "{tag}: {lines:#?}");
     };
     // Four levels below the one named are signed, five are not.
-    let mut inner = add_index(&registry, "level-0", &[one.clone()]);
+    let mut inner = add_index(&registry, "level-0", std::slice::from_ref(&one));
     for level in 1..=4 {
         inner = add_index(&registry, &format!("level-{level}"), &[entry(&registry, &inner)]);
     }
@@ -171,7 +171,7 @@ fn hostile_indexes_are_refused_before_anything_is_signed() {
     add_index(&registry, "wide", &wide(1000));
     refused("wide", Code::TooLarge);
     // A nested index of another size than its parent says, one that is an image, and one that is not there.
-    let nested = add_index(&registry, "nested", &[one.clone()]);
+    let nested = add_index(&registry, "nested", std::slice::from_ref(&one));
     let mut long = entry(&registry, &nested);
     long["size"] = json!(long["size"].as_u64().unwrap() + 1);
     add_index(&registry, "long", &[long]);
@@ -238,7 +238,7 @@ fn an_index_in_a_layout_is_signed_with_what_it_leads_to_in_one_change() {
         put(MANIFEST, manifest.to_string().as_bytes())
     });
     let index = put(INDEX, &index_of(&images));
-    std::fs::write(folder.path().join("index.json"), index_of(&[index.clone()])).unwrap();
+    std::fs::write(folder.path().join("index.json"), index_of(std::slice::from_ref(&index))).unwrap();
     let client = client();
     let reference = |what: &str| ImageRef::parse(&format!("oci:{}{what}", folder.path().display())).unwrap();
     let options =
