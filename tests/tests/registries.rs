@@ -374,7 +374,8 @@ fn sixteen_signers_sixty_times_lose_nothing_on_a_real_registry() {
     everybody.require_all_keys();
     for subject in &subjects {
         let verified = client.verify(&image(subject), &everybody, &plain, &Call::new());
-        assert_eq!(verified.unwrap().count(), 16);
+        let told = unprotected.lock().unwrap();
+        assert_eq!(verified.unwrap_or_else(|error| panic!("{error}; not stored: {told:?}")).count(), 16);
     }
     assert_eq!(unprotected.into_inner().unwrap(), Vec::<String>::new());
 }
