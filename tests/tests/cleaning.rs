@@ -51,6 +51,9 @@ fn gc(client: &Client, image: &ImageRef, repair: bool, whole_repository: bool) -
     client.gc(image, &GcOptions { repair, whole_repository }, &Call::new())
 }
 
+/// A fault with its name.
+type Named = (&'static str, fn() -> Fault);
+
 fn hex(digest: &str) -> &str {
     digest.strip_prefix("sha256:").unwrap()
 }
@@ -242,7 +245,7 @@ fn what_strangers_put_where_signatures_belong_never_costs_an_image() {
         let collected = gc(&client(), &by_tag, true, true);
         assert!(registry.manifest("team/app", "v1").is_some() && registry.manifest("team/app", &digest_v1).is_some());
         assert!(registry.manifest("team/app", &child).is_some(), "{delete:?} {cleaned:?} {collected:?}");
-        assert_eq!(!cleaned.unwrap().kept().is_empty(), true);
+        assert!(!cleaned.unwrap().kept().is_empty());
     }
 }
 
@@ -263,7 +266,7 @@ fn gitlab_s_alias_is_not_deleted() {
 
 #[test]
 fn what_was_not_heard_is_never_called_cleaned() {
-    let faults: [(&str, fn() -> Fault); 7] = [
+    let faults: [Named; 7] = [
         ("429", || Fault::RateLimit(RetryAfter::Seconds(0))),
         ("500", || Fault::OciError(500, "UNKNOWN".into())),
         ("503", || Fault::OciError(503, "UNAVAILABLE".into())),

@@ -133,7 +133,7 @@ impl LayoutTarget {
                     index.manifests.push(IndexEntry::new(entry));
                 }
             }
-            self.write(index, &[manifest.bytes.clone()])
+            self.write(index, std::slice::from_ref(&manifest.bytes))
         })
     }
 
@@ -173,7 +173,7 @@ impl LayoutTarget {
                 return Ok(None);
             }
             index.manifests.push(IndexEntry::new(entry));
-            self.write(index, &[stored.bytes.clone()])?;
+            self.write(index, std::slice::from_ref(&stored.bytes))?;
             Ok(Some(Protection::Stored))
         })
     }
@@ -193,7 +193,7 @@ impl LayoutTarget {
             let mut entry = Descriptor::of(&manifest.media_type, &manifest.bytes);
             entry.annotations.insert(REF_NAME.to_owned(), name.clone());
             index.manifests.push(IndexEntry::new(entry));
-            self.write(index, &[manifest.bytes.clone()])?;
+            self.write(index, std::slice::from_ref(&manifest.bytes))?;
             Ok(true)
         })
     }
