@@ -184,6 +184,13 @@ fn intoto_1(envelope: &Envelope, key: &PublicKey) -> Value {
 
 // --- an image and its judgement ---------------------------------------------------------------------------------------
 
+/// The other signature that is as good: (r, -s) for (r, s). Signing again is no way to have one, since the pure backend
+/// signs deterministically.
+fn mirrored(signature: &[u8]) -> Vec<u8> {
+    let (r, s) = p256::ecdsa::Signature::from_der(signature).unwrap().split_scalars();
+    p256::ecdsa::Signature::from_scalars(*r, -*s).unwrap().to_der().as_bytes().to_vec()
+}
+
 struct Image {
     digest: Digest,
     signer: PrivateKey,
@@ -197,6 +204,11 @@ impl Image {
         let payload = simple_signing::write("registry.test/app", &digest, &BTreeMap::new());
         let signature = signer.sign(&payload).unwrap();
         Image { digest, signer, payload, signature }
+    }
+
+    /// Another good signature of the same payload by the same key.
+    fn another_signature(&self) -> Vec<u8> {
+        mirrored(&self.signature)
     }
 
     fn subject(&self) -> Subject {
@@ -317,7 +329,7 @@ fn an_entry_of_another_signature_key_payload_or_kind_proves_nothing() {
     let (image, mut log) = (Image::new(), Log::new());
     let root = log.root();
     let key = image.signer.public_key();
-    let (other_signature, other_key) = (image.signer.sign(&image.payload).unwrap(), p256());
+    let (other_signature, other_key) = (image.another_signature(), p256());
     let other_payload = b"{}".to_vec();
     let envelope = Envelope::sign("application/vnd.in-toto+json", image.payload.clone(), &image.signer, None).unwrap();
     let good = [image.body(), rekord(&image.payload, &image.signature, &key)];
@@ -585,7 +597,7 @@ fn of_several_answers_the_one_of_this_signature_counts() {
     let bare = image.evidence(None);
     let foreign: Vec<Logged> = (0..3)
         .map(|_| {
-            let signature = image.signer.sign(&image.payload).unwrap();
+            let signature = image.another_signature();
             log.add(&hashedrekord(&image.payload, &signature, &key, Hash::Sha256))
         })
         .collect();
@@ -617,7 +629,7 @@ fn every_byte_of_the_annotation_counts() {
         assert_eq!(judged.is_ok(), cut.is_empty(), "{cut}");
     }
     // That of another signature of the same payload by the same key (CVE-2022-23649).
-    let again = image.signer.sign(&image.payload).unwrap();
+    let again = image.another_signature();
     let other = log.add(&hashedrekord(&image.payload, &again, &image.signer.public_key(), Hash::Sha256));
     let other = rekor::annotation(&other.entry).unwrap();
     let check = image.log_check(&policy, &image.evidence(Some(&other)), &LogAnswer::NotAsked);
@@ -633,7 +645,8 @@ fn entries_in_a_bundle_are_judged_like_those_beside_a_signature() {
     let later_key = p256().public_key();
     let mut foreign = Log::new();
     let unknown = foreign.add(&dsse(&envelope, &image.signer.public_key())).entry;
-    let again = Envelope::sign(&envelope.payload_type, envelope.payload.clone(), &image.signer, None).unwrap();
+    let mut again = envelope.clone();
+    again.signatures[0].signature = mirrored(&again.signatures[0].signature);
     let other = log.add(&dsse(&again, &image.signer.public_key())).entry;
     let mut check = |entries: &[&LogEntry], demanded: bool| {
         bundle.log_entries = entries.iter().map(|entry| (*entry).clone()).collect();
