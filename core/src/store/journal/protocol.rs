@@ -139,7 +139,7 @@ pub enum Phase {
     /// Reads, and uploads of blobs nobody refers to. Stopping here leaves nothing behind.
     Prepare,
     /// The first writes that others see. Before this batch the time left must suffice for two round trips, else
-    /// [`Machine::stop`]; after it, a cancel answers with [`Machine::stages`].
+    /// [`Machine::stop`](super::Machine::stop); after it, a cancel answers with [`Machine::stages`](super::Machine::stages).
     Commit,
     /// Reads back.
     Check,
@@ -161,7 +161,7 @@ pub struct Batch {
 /// What the machine wants next.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// Send these and [`Machine::resume`] with the replies.
+    /// Send these and [`Machine::resume`](super::Machine::resume) with the replies.
     Ask(Batch),
     /// The end.
     Done(Result<Outcome>),
@@ -194,7 +194,7 @@ pub enum Reason {
     NotListed,
     /// The own entry lies outside the window in which others merge it: clocks disagree.
     Clock,
-    /// Still not settled after [`MAX_ROUNDS`].
+    /// Still not settled after [`MAX_ROUNDS`](super::MAX_ROUNDS).
     Rounds,
     /// The tag could not be read back.
     CheckFailed(Error),
