@@ -352,10 +352,10 @@ int main(int argc, char **argv) {
         else
           given.bundle(signature);
         at = 0;
-        const auto digest = given.verify(blob, demands).digest();
-        CHECK(digest.rfind("sha256:", 0) == 0);
+        const auto hash = given.verify(blob, demands).digest();
+        CHECK(hash.rfind("sha256:", 0) == 0);
         CHECK(given.verify(cosign::file{path}, demands).reference() == path);
-        CHECK(given.verify(read, demands).digest() == digest);
+        CHECK(given.verify(read, demands).digest() == hash);
         CHECK(code_of([&] { (void)given.verify("another", demands); }) == COSIGN_ERR_NO_SIGNATURE_MATCHES);
       }
     }
