@@ -115,7 +115,7 @@ def warn_of_tag(image: str) -> None:
 
 def _is_found_by_all(signature: cosign.StoredSignature) -> bool:
     """Says what is to be known of where the signature is, and whether every tool finds it."""
-    what = f"the {signature.format} signature of {signature.reference}"
+    what = f"the {signature.format} signature"
     if signature.status == "stored":
         return True
     if signature.status == "stored_unprotected":
