@@ -115,13 +115,13 @@ pub unsafe extern "C" fn cosign_copy_image(
     boundary!(err, [out], {
         required(out, "out")?;
         let client = handle::get(client, "client")?;
+        let platform = handle::optional_text(platform, "platform")?.map(str::to_owned);
         let from = ImageRef::parse(handle::text(source, "source")?)?;
         let to = ImageRef::parse(handle::text(destination, "destination")?)?;
         let only = match handle::optional_text(only, "only")? {
             None => Vec::new(),
             Some(names) => names.split(',').map(CopyKind::parse).collect::<Result<_, _>>()?,
         };
-        let platform = handle::optional_text(platform, "platform")?.map(str::to_owned);
         let call = handle::optional(call, "call")?;
         let options = CopyOptions { only, force: force != 0, platform };
         let is_local = from.is_local() && to.is_local();

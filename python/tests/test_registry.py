@@ -170,16 +170,13 @@ def test_the_command_says_how_a_signature_is_stored(registry: Registry, command:
     plain = registry.image("team/plain")
     done = command("sign", "--key", "cosign.key", "--no-journal", plain)
     assert done.returncode == 0
-    name = plain.removesuffix(":v1")
-    assert f"WARNING: the legacy signature of {name}@sha256:" in done.stderr
-    assert f" is stored at {name}:sha256-" in done.stderr
+    assert f"WARNING: the legacy signature is stored at {plain.removesuffix(':v1')}:sha256-" in done.stderr
     registry.tell(set={"digest_alias": True})
     image = registry.image("team/alias")
     sign = ("sign", "--key", "cosign.key", "--format", "bundle", image)
     done = command(*sign)
     assert done.returncode == 1
-    assert "WARNING: the bundle signature of " in done.stderr
-    assert " is only in the journal" in done.stderr
+    assert "WARNING: the bundle signature is only in the journal" in done.stderr
     assert "--allow-journal-only" in done.stderr
     assert command(*sign, "--allow-journal-only").returncode == 0
     verify = ("verify", "--key", "cosign.pub", image)

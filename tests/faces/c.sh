@@ -98,8 +98,8 @@ holds_no_path_of_this_machine() {
 size_is_bounded() {
     local bytes
     bytes=$(stat -Lc %s "$so")
-    # 10,282,728 bytes in the thin profile, which tests use; the release profile is about a sixth smaller.
-    echo "$bytes bytes" && ((bytes <= 10700000))
+    # 11,056,872 bytes in the thin profile, which tests use; the release profile is about a sixth smaller.
+    echo "$bytes bytes" && ((bytes <= 11500000))
 }
 
 # --- programs ---
