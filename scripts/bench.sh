@@ -48,3 +48,4 @@ cargo bench --quiet --locked -p cosign-benches --bench core >target/bench-core.l
 python3 benches/figures.py
 cargo build --quiet --locked --release -p cosign-tests --bin cosign-test-registry
 COSIGN_TEST_REGISTRY=$CARGO_TARGET_DIR/release/cosign-test-registry cargo bench --quiet --locked -p cosign-benches --bench batch
+for script in thousand losses hostile; do "$COSIGN_PYTHON" "benches/network/$script.py"; done
