@@ -361,7 +361,8 @@ fn an_entry_of_another_signature_key_payload_or_kind_proves_nothing() {
 
     // The same of envelopes.
     let subject = Subject::envelope(&envelope, &key);
-    let other = Envelope::sign("application/vnd.in-toto+json", image.payload.clone(), &image.signer, None).unwrap();
+    let mut other = envelope.clone();
+    other.signatures[0].signature = mirrored(&envelope.signatures[0].signature);
     let elsewhere = Envelope::sign("application/vnd.in-toto+json", other_payload, &image.signer, None).unwrap();
     let kinds: [fn(&Envelope, &PublicKey) -> Value; 3] = [dsse, intoto_1, intoto_2];
     for body in kinds {
