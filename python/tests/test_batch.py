@@ -219,7 +219,7 @@ def test_the_command_verifies_many_and_prints_them_in_order(
     registry: Registry, key: cosign.PrivateKey, key_files: Path, command: Command
 ) -> None:
     good, unsigned = images(registry, key, 6), registry.image("team/unsigned")
-    arguments = ["verify", "--key", f"{key_files}.pub", "--output", "text"]
+    arguments = ["verify", "--key", f"{key_files}.pub"]
     # The first is the last to be answered.
     registry.tell(fault={"when": f"GET *{good[0].rpartition(':')[2]}.sig*", "times": 1, "do": {"delay": 300}})
     done = command(*arguments, *good)
