@@ -111,6 +111,38 @@ def great_bundles(path: str) -> Answer:
     return once(MANIFEST, made) if made else absent()
 
 
+def padded(made: dict[str, object], form: str) -> bytes:
+    """As large as a manifest may be, filled with texts, small objects or numbers."""
+    empty = json.dumps(made | {"x": []}).encode()
+    piece, most = {"texts": (b'"%s"' % (b"x" * 65000), 60), "objects": (b'{"a":{}}', 9_500), "numbers": (b"0", 19_000)}[form]
+    return empty.replace(b"[]}", b"[%s]}" % b",".join([piece] * most))
+
+
+def great_manifest(form: str) -> Callable[[str], Answer]:
+    signatures = padded(json.loads(layers(1)), form)
+    listed = padded(json.loads(list_of_bundles()), form)
+
+    def way(path: str) -> Answer:
+        if path.endswith(".sig"):
+            return once(MANIFEST, signatures)
+        return once(INDEX, listed) if "/referrers/" in path else absent()
+
+    return way
+
+
+GREAT = {digest(made): made for made in (padded(json.loads(bundle(n)), "texts") for n in range(20))}
+
+
+def great_bundle_manifests(path: str) -> Answer:
+    if "/referrers/" in path:
+        entries = [
+            {"mediaType": MANIFEST, "artifactType": BUNDLE, "size": len(made), "digest": own} for own, made in GREAT.items()
+        ]
+        return once(INDEX, json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode())
+    made = GREAT.get(path.rsplit("/", 1)[1])
+    return once(MANIFEST, made) if made else absent()
+
+
 WAYS: list[tuple[str, Callable[[str], Answer]]] = [
     ("nothing at all (to compare)", nothing),
     ("manifests without end", endless_manifest),
@@ -118,6 +150,10 @@ WAYS: list[tuple[str, Callable[[str], Answer]]] = [
     ("a list of tags without end", endless_tags),
     ("1,000 payloads of 1 MiB", great_payloads),
     ("100 bundles of 4 MiB", great_bundles),
+    ("20 manifests of bundles of 4 MiB", great_bundle_manifests),
+    ("both lists of 4 MiB, of long texts", great_manifest("texts")),
+    ("both lists, of small objects", great_manifest("objects")),
+    ("both lists, of numbers", great_manifest("numbers")),
 ]
 
 

@@ -290,6 +290,35 @@ fn what_refers_to_something_else_or_is_something_else_is_ignored() {
     }
 }
 
+// The bundle that is judged first comes last: those behind it must not keep the room that it needs.
+#[test]
+fn bundles_larger_than_the_room_are_all_read_whatever_comes_first() {
+    let world = World::signed(Format::Bundle, true);
+    let is_bundle = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("\"subject\"");
+    let manifests = world.registry.manifests(REPOSITORY);
+    let (_, _, bytes) = manifests.iter().find(|(_, _, bytes)| is_bundle(bytes)).unwrap();
+    let good: Value = serde_json::from_slice(bytes).unwrap();
+    for n in 0..8 {
+        let padding = vec![b'0' + n; 3 << 20];
+        let mut manifest = good.clone();
+        manifest["layers"][0]["digest"] = world.registry.add_blob(REPOSITORY, &padding).into();
+        manifest["layers"][0]["size"] = padding.len().into();
+        world.registry.add_untagged(REPOSITORY, OCI_MANIFEST, manifest.to_string().as_bytes());
+    }
+    world.registry.fault_at("GET */manifests/sha256:*", 0, 4, Fault::Delay(Duration::from_millis(300)));
+    let mark = world.registry.mark();
+    let policy = Policy::new().with_key(key().public_key());
+    let options = VerifyOptions { format: Some(world.format), ..Default::default() };
+    let image = ImageRef::parse(&format!("{}/{REPOSITORY}@{}", world.registry.host(), world.digest)).unwrap();
+    let call = Call::new().with_timeout(Duration::from_secs(30));
+    let verified = world.client.verify(&image, &policy, &options, &call).unwrap();
+    assert_eq!(verified.count(), 1);
+    assert_eq!(world.registry.hits(), 4);
+    let lines = world.registry.since(mark);
+    let of = |what: &str| lines.iter().filter(|line| line.contains(what)).count();
+    assert_eq!((of("/referrers/"), of("/manifests/"), of("/blobs/"), lines.len()), (1, 9, 9, 19), "{lines:#?}");
+}
+
 // 189
 #[test]
 fn certificates_that_ended_or_are_for_another_name_are_refused() {

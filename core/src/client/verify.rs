@@ -1,10 +1,11 @@
 //! verify: resolve, read both formats side by side, judge each signature once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::future::{Either, join, ready};
-use futures_util::{StreamExt, stream};
-use tokio::sync::Semaphore;
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use super::{Client, Format, VerifyOptions, tlog};
 use crate::bundle::{legacy, referrer, sigstore};
@@ -14,7 +15,7 @@ use crate::oci::{Descriptor, ImageRef, Manifest};
 use crate::payload::{simple_signing, statement};
 use crate::registry::limits;
 use crate::sigstore::Rekor;
-use crate::store::{Image, Referring, Store, StoredManifest};
+use crate::store::{Image, Referring, Store, StoredManifest, UNSIZED_MANIFEST};
 use crate::verify::{
     BundleSignature, Conditions, Judge, LegacySignature, LogAnswer, Payload, SignatureEvidence, Unread,
 };
@@ -22,8 +23,9 @@ use crate::verify::{Policy, Verification, Verified};
 
 /// Requests of one verification that are under way together.
 const AT_ONCE: usize = 16;
-/// Payload and bundle bytes in flight for one verification, in KiB.
-const IN_FLIGHT: u32 = 8 << 10;
+/// Bytes of payloads and bundles in flight for one verification, in KiB, and as much again of manifests. What is larger
+/// goes alone.
+const IN_FLIGHT: u32 = 1 << 10;
 
 /// What one verification reads from.
 struct Reader<'a> {
@@ -31,7 +33,8 @@ struct Reader<'a> {
     image: &'a Image,
     /// Payloads that need not be fetched: if the layer's digest is theirs, they are it.
     guesses: Vec<Vec<u8>>,
-    room: Semaphore,
+    manifests: Semaphore,
+    contents: Semaphore,
     /// The transparency log, where the policy demands an entry and it may be asked.
     log: Option<Rekor>,
     policy: &'a Policy,
@@ -97,7 +100,8 @@ impl Client {
             store: store.as_ref(),
             image: &found,
             guesses,
-            room: Semaphore::new(IN_FLIGHT as usize),
+            manifests: Semaphore::new(IN_FLIGHT as usize),
+            contents: Semaphore::new(IN_FLIGHT as usize),
             log,
             policy,
             searches: AtomicUsize::new(0),
@@ -127,6 +131,38 @@ impl Client {
         }
         judge.finish()
     }
+}
+
+/// The order in which the reads of one verification come to their room: that of the judge. Whoever comes later and holds
+/// room while an earlier one waits for it would wait for ever to be judged.
+struct Turn {
+    before: Option<oneshot::Receiver<()>>,
+    _after: oneshot::Sender<()>,
+}
+
+impl Turn {
+    /// Waits until everybody before has room, or needs none. The next one's turn comes when this is dropped.
+    async fn comes(mut self) -> Turn {
+        if let Some(before) = self.before.take() {
+            // It is never sent anything: its sender goes when the turn is over.
+            let _over = before.await;
+        }
+        self
+    }
+}
+
+fn turns() -> impl Iterator<Item = Turn> {
+    let mut before = None;
+    std::iter::repeat_with(move || {
+        let (after, next) = oneshot::channel();
+        Turn { before: before.replace(next), _after: after }
+    })
+}
+
+/// Room for `size` bytes, as soon as there is enough.
+async fn room(room: &Semaphore, size: u64) -> Result<SemaphorePermit<'_>> {
+    let size = u32::try_from(size.div_ceil(1024)).unwrap_or(IN_FLIGHT).clamp(1, IN_FLIGHT);
+    room.acquire_many(size).await.map_err(|_| Error::new(Code::Internal, "no room to read"))
 }
 
 impl Reader<'_> {
@@ -203,16 +239,29 @@ impl Reader<'_> {
         layers: impl Iterator<Item = (String, usize, Descriptor)>,
         judge: &mut Judge<'_>,
     ) -> Result<()> {
-        let reads = layers.map(|(place, layer, descriptor)| async move {
-            let payload = self.payload(&descriptor).await;
+        let reads = layers.zip(turns()).map(|((place, layer, descriptor), turn)| async move {
+            let payload = self.payload(&descriptor, turn).await;
             (SignatureEvidence::Legacy(LegacySignature { place, layer, descriptor, payload: payload.0 }), payload.1)
         });
         let mut reads = stream::iter(reads).buffered(AT_ONCE);
-        while let Some((signature, _room)) = reads.next().await {
-            self.call.check()?;
+        while let Some((signature, _room)) = self.next(&mut reads).await? {
             self.show(&signature, judge).await?;
         }
         Ok(())
+    }
+
+    /// The next read in order. The call's limits hold here too, whatever a read waits for.
+    async fn next<T>(&self, reads: &mut (impl Stream<Item = T> + Unpin)) -> Result<Option<T>> {
+        // A layout's reads never wait, and there may be no runtime to wait with.
+        if let Some(next) = reads.next().now_or_never() {
+            self.call.check()?;
+            return Ok(next);
+        }
+        // The call has a deadline of its own, which ends it.
+        let late = || Error::new(Code::Timeout, "the deadline passed");
+        let next = limits::bounded(self.call, Duration::MAX, late, reads.next()).await?;
+        self.call.check()?;
+        Ok(next)
     }
 
     /// Shows a signature to the judge, with what the transparency log says about it where that decides.
@@ -237,8 +286,19 @@ impl Reader<'_> {
     }
 
     /// The payload of a layer, with the room it takes.
-    async fn payload(&self, layer: &Descriptor) -> (Payload, Option<tokio::sync::SemaphorePermit<'_>>) {
-        let bad = |code: Code, what: String| (Payload::Bad(Error::new(code, what)), None);
+    async fn payload(&self, layer: &Descriptor, turn: Turn) -> (Payload, Option<SemaphorePermit<'_>>) {
+        match self.known_payload(layer) {
+            Some(payload) => {
+                turn.comes().await;
+                (payload, None)
+            }
+            None => self.content(layer, simple_signing::MAX_BYTES as u64, "payload", turn).await,
+        }
+    }
+
+    /// The payload of a layer, as far as it needs no request.
+    fn known_payload(&self, layer: &Descriptor) -> Option<Payload> {
+        let bad = |code: Code, what: String| Some(Payload::Bad(Error::new(code, what)));
         if !layer.annotations.contains_key(legacy::SIGNATURE) {
             return bad(Code::SignatureInvalid, "the layer has no signature annotation".to_owned());
         }
@@ -247,17 +307,17 @@ impl Reader<'_> {
             return bad(Code::Content, what);
         }
         if let Some(data) = &layer.data {
-            return (Payload::Read(data.clone()), None);
+            return Some(Payload::Read(data.clone()));
         }
         let is = |guess: &&Vec<u8>| guess.len() as u64 == layer.size && layer.digest.matches(guess);
         if let Some(guess) = self.guesses.iter().find(is) {
-            return (Payload::Read(guess.clone()), None);
+            return Some(Payload::Read(guess.clone()));
         }
         if layer.size > simple_signing::MAX_BYTES as u64 {
             let what = format!("the payload is declared with {} bytes, more than any payload has", layer.size);
             return bad(Code::TooLarge, what);
         }
-        self.content(layer, simple_signing::MAX_BYTES as u64, "payload").await
+        None
     }
 
     /// What a descriptor names: read, refused or unread.
@@ -266,11 +326,14 @@ impl Reader<'_> {
         descriptor: &Descriptor,
         cap: u64,
         what: &str,
-    ) -> (Payload, Option<tokio::sync::SemaphorePermit<'_>>) {
-        let size = u32::try_from(descriptor.size / 1024).unwrap_or(IN_FLIGHT).saturating_add(1).min(IN_FLIGHT);
-        let Ok(room) = self.room.acquire_many(size).await else {
-            return (Payload::Unread(Error::new(Code::Internal, "no room to read")), None);
+        turn: Turn,
+    ) -> (Payload, Option<SemaphorePermit<'_>>) {
+        let turn = turn.comes().await;
+        let room = match room(&self.contents, descriptor.size).await {
+            Ok(room) => room,
+            Err(error) => return (Payload::Unread(error), None),
         };
+        drop(turn);
         let payload = match self.store.blob(descriptor, cap, self.call).await {
             Ok(Some(bytes)) => Payload::Read(bytes),
             Ok(None) => Payload::Bad(Error::new(Code::Content, format!("the {what} {} is missing", descriptor.digest))),
@@ -311,13 +374,12 @@ impl Reader<'_> {
         if passed > 0 {
             judge.note(format!("{passed} attestations were passed over"));
         }
-        let reads = wanted.into_iter().enumerate().map(|(index, entry)| async move {
+        let reads = wanted.into_iter().enumerate().zip(turns()).map(|((index, entry), turn)| async move {
             let place = self.store.pinned_signature(&entry.digest);
-            (place, index, self.bundle(&entry, conditions).await)
+            (place, index, self.bundle(&entry, conditions, turn).await)
         });
         let mut reads = stream::iter(reads).buffered(AT_ONCE);
-        while let Some((place, index, read)) = reads.next().await {
-            self.call.check()?;
+        while let Some((place, index, read)) = self.next(&mut reads).await? {
             match read {
                 Ok(None) => {}
                 Ok(Some((descriptor, bundle, _room))) => {
@@ -340,8 +402,30 @@ impl Reader<'_> {
         &self,
         entry: &Descriptor,
         conditions: Conditions,
-    ) -> Result<Option<(Descriptor, Payload, Option<tokio::sync::SemaphorePermit<'_>>)>> {
-        let bad = |error: Error| Ok(Some((entry.clone(), Payload::Bad(error), None)));
+        turn: Turn,
+    ) -> Result<Option<(Descriptor, Payload, Option<SemaphorePermit<'_>>)>> {
+        let layer = match self.bundle_layer(entry).await {
+            Ok(Some(Ok(layer))) => layer,
+            other => {
+                turn.comes().await;
+                let Some(Err(error)) = other? else { return Ok(None) };
+                return Ok(Some((entry.clone(), Payload::Bad(error), None)));
+            }
+        };
+        if let Some(data) = &layer.data {
+            turn.comes().await;
+            let data = data.clone();
+            return Ok(Some((layer, Payload::Read(data), None)));
+        }
+        let cap = if conditions.any_predicate_type { sigstore::MAX_ATTESTATION_BYTES } else { sigstore::MAX_BYTES };
+        let (payload, room) = self.content(&layer, cap as u64, "bundle", turn).await;
+        Ok(Some((layer, payload, room)))
+    }
+
+    /// The layer of a bundle in the manifest behind one entry, or what is wrong with that; `None` when the manifest is
+    /// something else.
+    async fn bundle_layer(&self, entry: &Descriptor) -> Result<Option<Result<Descriptor>>> {
+        let _room = room(&self.manifests, entry.size.max(UNSIZED_MANIFEST)).await?;
         let Some(stored) = self.store.manifest(entry, self.call).await? else {
             // Listed and gone: nobody's signature, if it was one.
             return Ok(None);
@@ -349,23 +433,22 @@ impl Reader<'_> {
         let declared = Some(stored.media_type.as_str()).filter(|declared| !declared.is_empty());
         let manifest = match Manifest::parse(&stored.bytes, declared) {
             Ok(manifest) => manifest,
-            Err(error) => return bad(error),
+            Err(error) => return Ok(Some(Err(error))),
         };
         if manifest.subject.as_ref().is_none_or(|subject| subject.digest != self.image.digest) {
             return Ok(None);
         }
         let layer = match referrer::bundle_layer(&manifest) {
-            Ok(Some(layer)) => layer.clone(),
-            Ok(None) => return Ok(None),
-            Err(error) => return bad(error),
+            Ok(layer) => layer,
+            Err(error) => return Ok(Some(Err(error))),
         };
-        if let Some(data) = &layer.data {
-            let data = data.clone();
-            return Ok(Some((layer, Payload::Read(data), None)));
-        }
-        let cap = if conditions.any_predicate_type { sigstore::MAX_ATTESTATION_BYTES } else { sigstore::MAX_BYTES };
-        let (payload, room) = self.content(&layer, cap as u64, "bundle").await;
-        Ok(Some((layer, payload, room)))
+        // What is kept until its turn comes is small; data that is not is read by its digest.
+        Ok(layer.map(|layer| {
+            let small = |data: &Vec<u8>| data.len() as u64 <= UNSIZED_MANIFEST;
+            let mut kept = Descriptor::new(&layer.media_type, layer.digest.clone(), layer.size);
+            (kept.data, kept.bad_data) = (layer.data.clone().filter(small), layer.bad_data);
+            Ok(kept)
+        }))
     }
 
     /// The journal: signatures that the standard places have lost.

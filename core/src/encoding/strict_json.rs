@@ -123,6 +123,10 @@ impl<'de> Visitor<'de> for Strict<'_> {
                 let shown: String = key.chars().take(80).collect();
                 return Err(A::Error::custom(format!("the member {shown:?} stands twice")));
             }
+            if members.is_empty() {
+                // Room for one: a hostile document is full of small objects, and growing would take room for four.
+                members = Map::with_capacity(1);
+            }
             members.insert(key, value);
         }
         Ok(Value::Object(members))

@@ -69,24 +69,23 @@ impl Index {
         Index { media_type: super::media_type::OCI_INDEX.to_owned(), manifests: Vec::new(), rest }
     }
 
-    pub(super) fn from_object(object: &Map<String, Value>, media_type: &str) -> Result<Index> {
+    pub(super) fn from_object(mut object: Map<String, Value>, media_type: &str) -> Result<Index> {
         let bad = |what: String| Error::new(Code::Protocol, what);
-        let manifests = match object.get("manifests") {
-            Some(Value::Array(manifests)) => manifests.as_slice(),
-            Some(Value::Null) | None => &[][..],
+        let manifests = match object.shift_remove("manifests") {
+            Some(Value::Array(manifests)) => manifests,
+            Some(Value::Null) | None => Vec::new(),
             Some(_) => return Err(bad("the index's manifests are not a list".into())),
         };
         let manifests = manifests
-            .iter()
+            .into_iter()
             .enumerate()
             .map(|(n, entry)| {
-                let descriptor = Descriptor::from_value(entry, &format!("index entry {n}"))?;
-                Ok(IndexEntry { descriptor, raw: entry.as_object().cloned().unwrap_or_default() })
+                let descriptor = Descriptor::from_value(&entry, &format!("index entry {n}"))?;
+                let Value::Object(raw) = entry else { return Err(bad(format!("index entry {n} is no object"))) };
+                Ok(IndexEntry { descriptor, raw })
             })
             .collect::<Result<Vec<_>>>()?;
-        let mut rest = object.clone();
-        rest.shift_remove("manifests");
-        Ok(Index { media_type: media_type.to_owned(), manifests, rest })
+        Ok(Index { media_type: media_type.to_owned(), manifests, rest: object })
     }
 
     /// Lets the entry `at`, and every other entry of the same content and names, be one entry of the new content: what it

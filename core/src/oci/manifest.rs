@@ -9,8 +9,12 @@ use super::media_type;
 use crate::encoding::strict_json::{self, Limits};
 use crate::error::{Code, Error, Result};
 
-/// Manifests and indexes are at most 4 MiB (what registries accept), 32 deep, 100,000 members.
-pub const DOCUMENT_LIMITS: Limits = Limits { max_bytes: 4 << 20, max_depth: 32, max_members: 100_000 };
+/// Manifests and indexes are at most 4 MiB (what registries accept), 32 deep, 20,000 members: twice what a thousand
+/// signatures or referrers have. A member takes up to 200 bytes of memory, and the document is a stranger's.
+pub const DOCUMENT_LIMITS: Limits = Limits { max_bytes: 4 << 20, max_depth: 32, max_members: 20_000 };
+
+/// The `index.json` of a layout may have more: one entry for each image that somebody keeps there.
+pub const LAYOUT_LIMITS: Limits = Limits { max_members: 200_000, ..DOCUMENT_LIMITS };
 
 /// A document that a digest may name: an image manifest or an index.
 // One lives at a time, on the stack of its reader: boxing would cost more than it saves.
@@ -65,21 +69,26 @@ impl Document {
     /// Parses a manifest or index. `declared` is the media type the place gave for it (a `Content-Type` without
     /// parameters, or a descriptor's `mediaType`); a document that says otherwise is an error.
     pub fn parse(bytes: &[u8], declared: Option<&str>) -> Result<Document> {
+        Document::parse_within(bytes, declared, DOCUMENT_LIMITS)
+    }
+
+    /// The same with limits of one's own.
+    pub fn parse_within(bytes: &[u8], declared: Option<&str>, limits: Limits) -> Result<Document> {
         let bad = |what: String| Error::new(Code::Protocol, what);
-        let value = strict_json::parse(bytes, DOCUMENT_LIMITS).map_err(|e| {
+        let value = strict_json::parse(bytes, limits).map_err(|e| {
             if e.code() == Code::TooLarge { e } else { bad(format!("the manifest is {}", e.message())) }
         })?;
-        let object = value.as_object().ok_or_else(|| bad("a manifest must be a JSON object".into()))?;
+        let Value::Object(object) = value else { return Err(bad("a manifest must be a JSON object".into())) };
         if object.get("schemaVersion").and_then(Value::as_u64) != Some(2) {
             return Err(bad("the manifest's schemaVersion is not 2".into()));
         }
         let own = match object.get("mediaType") {
             None => None,
-            Some(Value::String(text)) => Some(text.as_str()),
+            Some(Value::String(text)) => Some(text.clone()),
             Some(_) => return Err(bad("the manifest's mediaType is not a string".into())),
         };
         let declared = declared.filter(|declared| !declared.is_empty());
-        if let (Some(own), Some(declared)) = (own, declared)
+        if let (Some(own), Some(declared)) = (&own, declared)
             && own != declared
         {
             return Err(bad(format!("the manifest calls itself {own:?} but was served as {declared:?}")));
@@ -88,7 +97,7 @@ impl Document {
         let has_layers = object.contains_key("layers") || object.contains_key("config");
         // Both may leave their type out (image-spec); the place does not tell it for a blob that is read by its digest.
         let unsaid = if has_manifests && !has_layers { media_type::OCI_INDEX } else { media_type::OCI_MANIFEST };
-        let media_type = own.or(declared).unwrap_or(unsaid);
+        let media_type = own.as_deref().or(declared).unwrap_or(unsaid);
         match media_type {
             media_type::OCI_MANIFEST | media_type::DOCKER_MANIFEST if !has_manifests => {
                 Manifest::from_object(object, media_type).map(Document::Manifest)
@@ -116,18 +125,20 @@ impl Manifest {
         }
     }
 
-    fn from_object(object: &serde_json::Map<String, Value>, media_type: &str) -> Result<Manifest> {
+    // What was read is moved, not copied: a manifest may be large and is not trusted.
+    fn from_object(mut object: serde_json::Map<String, Value>, media_type: &str) -> Result<Manifest> {
         let bad = |what: &str| Error::new(Code::Protocol, what.to_owned());
         let config = object.get("config").ok_or_else(|| bad("the manifest has no config"))?;
-        let layers = match object.get("layers") {
-            None => &[][..],
-            Some(Value::Array(layers)) => layers.as_slice(),
+        let config = Descriptor::from_value(config, "config")?;
+        let layers = match object.get_mut("layers") {
+            None => Vec::new(),
+            Some(Value::Array(layers)) => std::mem::take(layers),
             Some(_) => return Err(bad("the manifest's layers are not a list")),
         };
         let layers = layers
-            .iter()
+            .into_iter()
             .enumerate()
-            .map(|(n, layer)| Descriptor::from_value(layer, &format!("layer {n}")))
+            .map(|(n, layer)| Descriptor::from_value(&layer, &format!("layer {n}")))
             .collect::<Result<Vec<_>>>()?;
         let subject = match object.get("subject") {
             None | Some(Value::Null) => None,
@@ -142,15 +153,11 @@ impl Manifest {
         Ok(Manifest {
             media_type: media_type.to_owned(),
             artifact_type,
-            config: Descriptor::from_value(config, "config")?,
+            config,
             layers,
             subject,
             annotations: string_map(object.get("annotations"), "manifest")?,
-            rest: object
-                .iter()
-                .filter(|(name, _)| !KNOWN.contains(&name.as_str()))
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
+            rest: object.into_iter().filter(|(name, _)| !KNOWN.contains(&name.as_str())).collect(),
         })
     }
 }

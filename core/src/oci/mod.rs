@@ -8,7 +8,7 @@ pub mod reference;
 pub use descriptor::Descriptor;
 pub(crate) use descriptor::push_member;
 pub use index::{Index, IndexEntry};
-pub use manifest::{DOCUMENT_LIMITS, Document, Manifest};
+pub use manifest::{DOCUMENT_LIMITS, Document, LAYOUT_LIMITS, Manifest};
 pub use reference::{ImageRef, LayoutRef, RegistryRef};
 
 /// Media types, as the specifications spell them.

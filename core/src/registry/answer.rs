@@ -77,8 +77,8 @@ impl Answer {
 
 /// Where the body of a success goes, piece by piece.
 pub(super) trait Sink: Send {
-    /// A new attempt: forget what came before.
-    fn begin(&mut self);
+    /// A new attempt, whose answer says how long it is: forget what came before.
+    fn begin(&mut self, declared: Option<u64>);
     /// How many bytes the body may have.
     fn cap(&self) -> u64;
     /// The next piece; an error says what is wrong with it.
@@ -89,17 +89,27 @@ pub(super) trait Sink: Send {
 pub(super) struct Whole {
     pub(super) bytes: Vec<u8>,
     cap: u64,
+    // The length that the body must have, if that is known.
+    exact: Option<u64>,
 }
 
 impl Whole {
     pub(super) fn new(cap: u64) -> Whole {
-        Whole { bytes: Vec::new(), cap }
+        Whole { bytes: Vec::new(), cap, exact: None }
+    }
+
+    /// A body of exactly `size` bytes, as its descriptor says.
+    pub(super) fn exact(size: u64) -> Whole {
+        Whole { bytes: Vec::new(), cap: size, exact: Some(size) }
     }
 }
 
 impl Sink for Whole {
-    fn begin(&mut self) {
+    fn begin(&mut self, declared: Option<u64>) {
         self.bytes.clear();
+        // Exactly as much as will come, within the cap: a body that grows by doubling takes up to twice its size.
+        let room = self.exact.or(declared).unwrap_or_default().min(self.cap);
+        self.bytes.reserve_exact(usize::try_from(room).unwrap_or_default());
     }
 
     fn cap(&self) -> u64 {
@@ -217,7 +227,7 @@ impl Transport {
         if response.content_length().is_some_and(|length| length > cap) {
             return Err(too_large().into());
         }
-        sink.begin();
+        sink.begin(response.content_length());
         let mut length = 0_usize;
         while let Some(chunk) = self.chunk(ask, response, call).await? {
             length = length.saturating_add(chunk.len());

@@ -55,7 +55,7 @@ impl Transport {
             return client.get_blob(host, repository, digest, size, call).await;
         }
         let ask = Ask::new(Method::GET, host, repository, format!("blobs/{digest}"), format!("GET blob {digest}"));
-        let mut body = Whole::new(size);
+        let mut body = Whole::exact(size);
         if self.get(&ask, &mut body, call).await?.is_none() {
             return Ok(None);
         }

@@ -32,6 +32,8 @@ pub const ATTEMPTS: usize = 3;
 pub const SINGLE_POST: usize = 1 << 20;
 /// Pages of one list.
 pub const PAGES: usize = 32;
+/// Bytes of all pages of referrers.
+pub const REFERRERS_BYTES: usize = 8 << 20;
 /// Entries of all pages of referrers.
 pub const REFERRERS: usize = 1000;
 /// Bytes of all pages of a list of tags.

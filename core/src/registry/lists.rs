@@ -102,7 +102,7 @@ impl Transport {
     /// [`Referrers::NoApi`] is remembered for an hour, and forgotten when the registry shows that it has the API.
     ///
     /// # Errors
-    /// [`Code::TooLarge`] for more than 32 pages, 1,000 entries, or 4 MiB a page. Everything that leaves the list unknown,
+    /// [`Code::TooLarge`] for more than 32 pages, 1,000 entries, 4 MiB a page, or 8 MiB in all. Everything that leaves the list unknown,
     /// such as 401, 403, 429 and other server errors.
     pub async fn referrers(
         &self,
@@ -125,6 +125,7 @@ impl Transport {
             return Ok(Referrers::NoApi);
         }
         let (mut pages, mut entries, mut digests) = (Pages::new(), Vec::new(), HashSet::new());
+        let mut length = 0_usize;
         loop {
             let mut body = Whole::new(limits::MANIFEST);
             let first = pages.seen.is_empty();
@@ -148,6 +149,11 @@ impl Transport {
             }
             self.learn(&ask, |known| known.set_referrers(true));
             let context = |error: Error| error.context(format!("registry {host}: {} in {repository}", ask.what));
+            length = length.saturating_add(body.bytes.len());
+            if length > limits::REFERRERS_BYTES {
+                let why = format!("the pages have more than {} bytes together", limits::REFERRERS_BYTES);
+                return Err(ask.error(Code::TooLarge, &why).with("limit", limits::REFERRERS_BYTES));
+            }
             let Document::Index(page) = Document::parse(&body.bytes, Some(OCI_INDEX)).map_err(context)? else {
                 return Err(ask.error(Code::Protocol, "the list of referrers is no index"));
             };

@@ -154,6 +154,18 @@ impl Transport {
         reference: &str,
         call: &Call,
     ) -> Result<Option<FetchedManifest>> {
+        self.get_manifest_of(host, repository, reference, limits::MANIFEST, call).await
+    }
+
+    /// The same for a manifest that may have `cap` bytes at most.
+    pub async fn get_manifest_of(
+        &self,
+        host: &str,
+        repository: &str,
+        reference: &str,
+        cap: u64,
+        call: &Call,
+    ) -> Result<Option<FetchedManifest>> {
         let call = &limits::with_deadline(call);
         #[cfg(feature = "oci-client")]
         if let Some(client) = &self.through {
@@ -162,7 +174,7 @@ impl Transport {
         let path = format!("manifests/{reference}");
         let ask = Ask::new(Method::GET, host, repository, path, format!("GET manifest {reference}"));
         let ask = ask.header(ACCEPT, MANIFEST_TYPES)?;
-        let mut body = Whole::new(limits::MANIFEST);
+        let mut body = Whole::new(cap.min(limits::MANIFEST));
         let Some(answer) = self.get(&ask, &mut body, call).await? else { return Ok(None) };
         let (media_type, bytes) = (media_type(&answer.headers), body.bytes);
         check_type(&ask, &media_type)?;

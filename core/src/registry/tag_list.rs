@@ -207,7 +207,7 @@ impl<'a> TagPage<'a> {
 }
 
 impl Sink for TagPage<'_> {
-    fn begin(&mut self) {
+    fn begin(&mut self, _: Option<u64>) {
         *self = TagPage::new(self.prefix, self.cap);
     }
 

@@ -351,7 +351,7 @@ impl Transport {
 struct Secret(Zeroizing<Vec<u8>>);
 
 impl Sink for Secret {
-    fn begin(&mut self) {
+    fn begin(&mut self, _: Option<u64>) {
         // Once and for all, so that no copy stays behind where it grew.
         *self.0 = Vec::with_capacity(usize::try_from(limits::TOKEN).unwrap_or(0));
     }

@@ -29,6 +29,9 @@ pub use layout::Layout;
 pub use sweep::{Kept, Removed, Swept};
 pub use tags::Tags;
 
+/// What a manifest may have in bytes whatever its entry in a list says: others write lists too, and not all count.
+pub(crate) const UNSIZED_MANIFEST: u64 = 64 << 10;
+
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use super::journal::{self, Content, Entry, Kind, Place};
 use super::{
     Added, Adding, BoxFuture, CleanKind, Collected, Image, Journalled, Listed, Referring, Store, StoredManifest, Swept,
-    Young,
+    UNSIZED_MANIFEST, Young,
 };
 use crate::bundle::{legacy, referrer};
 use crate::call::Call;
@@ -179,7 +179,10 @@ impl Tags {
     }
 
     async fn read_manifest(&self, descriptor: &Descriptor, call: &Call) -> Result<Option<StoredManifest>> {
-        Ok(self.get(&descriptor.digest.to_string(), call).await?.map(Into::into))
+        let (host, repository) = self.at();
+        let reference = descriptor.digest.to_string();
+        let cap = descriptor.size.max(UNSIZED_MANIFEST);
+        Ok(self.transport.get_manifest_of(host, repository, &reference, cap, call).await?.map(Into::into))
     }
 
     /// The journal's entries that the standard places do not show.

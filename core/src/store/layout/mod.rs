@@ -31,7 +31,7 @@ use crate::digest::Digest;
 use crate::encoding::rfc3339;
 use crate::encoding::strict_json::{self, Limits};
 use crate::error::{Code, Error, Result};
-use crate::oci::{Descriptor, Document, Index, IndexEntry, LayoutRef, Manifest, media_type};
+use crate::oci::{Descriptor, Document, Index, IndexEntry, LAYOUT_LIMITS, LayoutRef, Manifest, media_type};
 use crate::registry::Pieces;
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -120,7 +120,7 @@ impl Layout {
         let bytes = folder.read(&["index.json"], MAX_DOCUMENT).map_err(|e| self.file_error("index.json", e))?;
         let bytes = bytes.ok_or_else(|| self.error(Code::ImageNotFound, "the layout has no index.json"))?;
         // `index.json` need not say its media type (image-spec): declare it only then.
-        match Document::parse(&bytes, Some(media_type::OCI_INDEX)) {
+        match Document::parse_within(&bytes, Some(media_type::OCI_INDEX), LAYOUT_LIMITS) {
             Ok(Document::Index(index)) => Ok(index),
             Ok(Document::Manifest(_)) => Err(self.error(Code::Protocol, "index.json is a manifest, not an index")),
             Err(e) => Err(e.context(format_args!("{}: index.json", self.image))),
